@@ -1,0 +1,193 @@
+/**
+ * What the wallet offers: the use-cases behind REST and CLI. Amounts are integer satoshis, times ISO 8601, hashes and keys lower-case hex.
+ * Every method throws Refusal (the caller's mistake), Unavailable (try again) or Fault (peers misbehaved).
+ */
+import type { NodeId } from '../mesh/types.ts';
+
+export type Protocol = 'cggmp24' | 'frost';
+export type NetworkName = 'mainnet' | 'testnet' | 'signet' | 'regtest';
+export type AddressType = 'p2wpkh' | 'p2tr';
+
+export interface WalletInfo {
+  readonly wallet_id: string;
+  readonly name: string;
+  readonly protocol: Protocol;
+  readonly address_type: AddressType;
+  readonly threshold: number;
+  readonly total_nodes: number;
+  /** 33 bytes compressed (cggmp24) or 32 bytes x-only output key (frost). */
+  readonly public_key: string;
+  readonly address: string;
+  readonly network: NetworkName;
+  readonly created_at: string;
+}
+
+export interface Balance {
+  readonly wallet_id: string;
+  readonly confirmed: number;
+  readonly unconfirmed: number;
+  /** Part of `confirmed` that pending payments have reserved. */
+  readonly reserved: number;
+  readonly total_utxos: number;
+}
+
+export interface Utxo {
+  readonly txid: string;
+  readonly vout: number;
+  readonly value: number;
+  readonly confirmations: number;
+  readonly reserved: boolean;
+}
+
+/** The states of a payment, in order; the last five are final. */
+export const TRANSACTION_STATES = [
+  'created', 'voting', 'approved', 'signing', 'signed', 'broadcasting', 'broadcast',
+  'confirmed', 'rejected', 'timed_out', 'failed', 'aborted_byzantine',
+] as const; // prettier-ignore
+export type TransactionState = (typeof TRANSACTION_STATES)[number];
+
+export interface TransactionInfo {
+  /** The wallet's own id of the payment (UUID); known before a txid exists. */
+  readonly tx_id: string;
+  readonly wallet_id: string;
+  /** Bitcoin txid; known as soon as the transaction is built (SegWit). */
+  readonly txid: string;
+  readonly state: TransactionState;
+  readonly protocol: Protocol;
+  /** `pool`: with presignatures, one round; `interactive`: without; `frost`: two rounds. */
+  readonly signing_mode: 'pool' | 'interactive' | 'frost' | null;
+  readonly recipients: readonly { readonly address: string; readonly amount_sats: number }[];
+  readonly fee_sats: number;
+  readonly fee_rate: number;
+  readonly vsize: number;
+  readonly metadata: string | null;
+  readonly signers: readonly NodeId[];
+  /** Milliseconds of each stage that has ended: build, vote, sign, broadcast. */
+  readonly timings: { readonly build?: number; readonly vote?: number; readonly sign?: number; readonly broadcast?: number };
+  readonly confirmations: number;
+  readonly block_height: number | null;
+  readonly error: string | null;
+  readonly raw: string | null;
+  readonly created_at: string;
+  readonly updated_at: string;
+}
+
+export interface SendRequest {
+  readonly recipients: readonly { readonly address: string; readonly amount_sats: number }[];
+  /** sat/vB; the backend's estimate when absent. */
+  readonly fee_rate?: number;
+  /** Text of at most 80 bytes put into an OP_RETURN output. */
+  readonly metadata?: string;
+  /** Same key and same request → same payment; same key, other request → 409. */
+  readonly idempotency_key?: string;
+}
+
+export interface VoteInfo {
+  readonly node_id: NodeId;
+  readonly value: 'approve' | 'reject';
+  readonly reason: string;
+  readonly timestamp: string;
+  readonly signature: string;
+}
+export interface VotesInfo {
+  readonly tx_id: string;
+  readonly proposal: string;
+  readonly quorum: number;
+  readonly total_nodes: number;
+  readonly result: 'pending' | 'approved' | 'rejected';
+  readonly votes: readonly VoteInfo[];
+}
+
+export interface ClusterNode {
+  readonly node_id: NodeId;
+  readonly status: 'self' | 'active' | 'degraded' | 'connecting' | 'dead' | 'idle';
+  readonly address: string;
+  readonly last_seen: string | null;
+  readonly rtt_ms: number | null;
+  readonly problem: string | null;
+}
+export interface ClusterStatus {
+  readonly node_id: NodeId;
+  readonly total_nodes: number;
+  readonly healthy_nodes: number;
+  readonly threshold: number;
+  readonly status: 'healthy' | 'degraded' | 'critical';
+  readonly network: NetworkName;
+  readonly kernel: string;
+  readonly timestamp: string;
+}
+
+export interface PoolStatus {
+  readonly wallet_id: string;
+  readonly available: number;
+  readonly in_use: number;
+  readonly used: number;
+  readonly failed: number;
+  readonly target: number;
+  readonly generating: boolean;
+  /** Ready presignatures per signer set; a set with a dead member is blocked. */
+  readonly sets: readonly { readonly signers: readonly NodeId[]; readonly ready: number; readonly blocked: boolean }[];
+}
+
+export interface CeremonyInfo {
+  readonly id: string;
+  readonly kind: 'aux' | 'dkg' | 'presign';
+  readonly protocol: Protocol;
+  readonly wallet_id: string | null;
+  readonly status: 'running' | 'completed' | 'failed';
+  readonly participants: readonly NodeId[];
+  readonly culprits: readonly NodeId[];
+  readonly error: string | null;
+  /** What it is doing now, and how far: safe primes 3 of 4, proofs 5 of 12 … */
+  readonly progress: { readonly step: string; readonly done: number; readonly total: number } | null;
+  readonly started_at: string;
+  readonly ended_at: string | null;
+}
+
+export interface Health {
+  readonly status: 'healthy' | 'degraded' | 'critical';
+  readonly version: string;
+  readonly node_id: NodeId;
+  readonly time: string;
+  readonly uptime_seconds: number;
+  readonly peers_connected: number;
+  readonly peer_count: number;
+  readonly pool_size: number;
+  readonly postgres_connected: boolean;
+  readonly bitcoin_connected: boolean;
+  readonly kernel: string;
+}
+
+export interface Page {
+  readonly limit: number;
+  readonly offset: number;
+}
+
+export interface WalletService {
+  health(): Promise<Health>;
+  clusterStatus(): Promise<ClusterStatus>;
+  clusterNodes(): Promise<readonly ClusterNode[]>;
+  createWallet(request: { name?: string; protocol: Protocol; threshold?: number; total_nodes?: number }): Promise<WalletInfo>;
+  wallets(): Promise<readonly WalletInfo[]>;
+  wallet(walletId: string): Promise<WalletInfo>;
+  balance(walletId: string): Promise<Balance>;
+  utxos(walletId: string): Promise<readonly Utxo[]>;
+  /** Returns once the payment is broadcast, or has failed; its record says which. */
+  send(walletId: string, request: SendRequest): Promise<TransactionInfo>;
+  /** By the wallet's own id or by Bitcoin txid. */
+  transaction(id: string): Promise<TransactionInfo>;
+  transactions(filter: Page & { wallet_id?: string; state?: TransactionState }): Promise<{ readonly items: readonly TransactionInfo[]; readonly total: number }>;
+  votes(txId: string): Promise<VotesInfo>;
+  poolStatus(walletId?: string): Promise<readonly PoolStatus[]>;
+  generatePresignatures(walletId: string, count: number): Promise<{ readonly generated: number; readonly new_pool_size: number; readonly duration_ms: number }>;
+  ceremonies(): Promise<readonly CeremonyInfo[]>;
+  /** Live events until the signal ends it. */
+  events(signal: AbortSignal): AsyncIterable<WalletEvent>;
+}
+
+export type WalletEvent =
+  | { readonly type: 'transaction'; readonly transaction: TransactionInfo; readonly previous: TransactionState | null }
+  | { readonly type: 'vote'; readonly tx_id: string; readonly vote: VoteInfo }
+  | { readonly type: 'ceremony'; readonly ceremony: CeremonyInfo }
+  | { readonly type: 'pool'; readonly pool: PoolStatus }
+  | { readonly type: 'peer'; readonly node_id: NodeId; readonly status: string };
