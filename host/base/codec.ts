@@ -99,7 +99,10 @@ function at<T>(path: string, read: () => T): T {
     return read();
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
-    throw new DecodeError(error.path === '' ? path : error.path.startsWith('[') ? `${path}${error.path}` : `${path}.${error.path}`, error.problem);
+    throw new DecodeError(
+      error.path === '' ? path : error.path.startsWith('[') ? `${path}${error.path}` : `${path}.${error.path}`,
+      error.problem,
+    );
   }
 }
 

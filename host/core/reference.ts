@@ -5,7 +5,8 @@
 import { gcd, modInv, modPow } from 'bigint-crypto-utils';
 import type { Core, Modulus, Operation } from './types.ts';
 
-const value = (modulus: Modulus): bigint => (typeof modulus === 'bigint' ? modulus : modulus.mod === 'N' ? modulus.key.n : modulus.key.n * modulus.key.n);
+const value = (modulus: Modulus): bigint =>
+  typeof modulus === 'bigint' ? modulus : modulus.mod === 'N' ? modulus.key.n : modulus.key.n * modulus.key.n;
 const reduce = (x: bigint, n: bigint): bigint => ((x % n) + n) % n;
 const exp = (base: bigint, exponent: bigint, n: bigint): bigint =>
   exponent < 0n ? modPow(modInv(reduce(base, n), n), -exponent, n) : modPow(reduce(base, n), exponent, n);
@@ -37,5 +38,6 @@ export function evaluateReference(operation: Operation): bigint {
 
 export const referenceCore: Core = {
   kernel: 'reference',
-  run: async <const O extends readonly Operation[]>(operations: O) => operations.map(evaluateReference) as { -readonly [K in keyof O]: bigint },
+  run: async <const O extends readonly Operation[]>(operations: O) =>
+    operations.map(evaluateReference) as { -readonly [K in keyof O]: bigint },
 };

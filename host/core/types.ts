@@ -30,7 +30,8 @@ export interface RingPedersenSecret extends RingPedersenPublic {
 export type RingPedersenKey = RingPedersenPublic | RingPedersenSecret;
 
 /** What to compute modulo: a plain odd integer; a key's N (or N̂); a Paillier key's N². Through a key with factors, by CRT. */
-export type Modulus = bigint | { readonly mod: 'N'; readonly key: PaillierKey | RingPedersenKey } | { readonly mod: 'N²'; readonly key: PaillierKey };
+export type Modulus =
+  bigint | { readonly mod: 'N'; readonly key: PaillierKey | RingPedersenKey } | { readonly mod: 'N²'; readonly key: PaillierKey };
 
 /** base^exponent. `secret` (the default is true) picks the constant-time path; `false` is for verification of public values. */
 export interface Term {
@@ -76,9 +77,19 @@ export const modN = (key: PaillierKey | RingPedersenKey): Modulus => ({ mod: 'N'
 export const modN2 = (key: PaillierKey): Modulus => ({ mod: 'N²', key });
 type Terms = readonly (readonly [base: bigint, exponent: bigint])[];
 /** ∏ base^exponent mod n, constant-time in the exponents. */
-export const power = (modulus: Modulus, ...terms: Terms): Operation => ({ op: 'power', modulus, terms: terms.map(([base, exponent]) => ({ base, exponent })), secret: true });
+export const power = (modulus: Modulus, ...terms: Terms): Operation => ({
+  op: 'power',
+  modulus,
+  terms: terms.map(([base, exponent]) => ({ base, exponent })),
+  secret: true,
+});
 /** ∏ base^exponent mod n in variable time: public exponents only. */
-export const powerPublic = (modulus: Modulus, ...terms: Terms): Operation => ({ op: 'power', modulus, terms: terms.map(([base, exponent]) => ({ base, exponent })), secret: false });
+export const powerPublic = (modulus: Modulus, ...terms: Terms): Operation => ({
+  op: 'power',
+  modulus,
+  terms: terms.map(([base, exponent]) => ({ base, exponent })),
+  secret: false,
+});
 /** enc(m; r). */
 export const encrypt = (key: PaillierKey, m: bigint, r: bigint): Operation => ({ op: 'encrypt', key, m, r, secret: true });
 /** enc(m; r) for public m and r: the verifier's side of an equation. */

@@ -23,7 +23,8 @@ export const evaluateCommitment = (S: readonly Point[], x: bigint): Point => S.r
 export function lagrangeAtZero(points: readonly bigint[], at: bigint): bigint {
   let numerator = 1n;
   let denominator = 1n;
-  if (points.filter((x) => x === at).length !== 1 || points.some((x) => modQ(x) === 0n)) throw new RangeError('Shamir points must be distinct and non-zero');
+  if (points.filter((x) => x === at).length !== 1 || points.some((x) => modQ(x) === 0n))
+    throw new RangeError('Shamir points must be distinct and non-zero');
   for (const x of points) {
     if (x === at) continue;
     numerator = modQ(numerator * x);

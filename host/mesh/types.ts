@@ -68,5 +68,11 @@ export interface SessionHub {
    * when `roundTimeoutMs` pass without progress of the session (progress: any message of it), and Abandoned when the peer aborted.
    * @throws Defect when the sid was used before by this process.
    */
-  open(options: { sid: Uint8Array; members: readonly NodeId[]; class: TrafficClass; roundTimeoutMs: number; signal?: AbortSignal }): MeshSession;
+  open(options: {
+    sid: Uint8Array;
+    members: readonly NodeId[];
+    class: TrafficClass;
+    roundTimeoutMs: number;
+    signal?: AbortSignal;
+  }): MeshSession;
 }

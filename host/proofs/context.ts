@@ -27,7 +27,12 @@ export function beginChallenge(proof: string, context: ProofContext): Transcript
   const transcript = new Transcript(`cggmp24/v1/${proof}`).bytes(context.sid).u32(context.prover);
   transcript.list(context.verifier === undefined ? [] : [context.verifier], (t, j) => t.u32(j));
   transcript.text(context.label).list(context.index === undefined ? [] : [context.index], (t, k) => t.u32(k));
-  return transcript.bytes(context.rid ?? new Uint8Array()).u32(ell).u32(ellPrime).u32(epsilon).u32(m);
+  return transcript
+    .bytes(context.rid ?? new Uint8Array())
+    .u32(ell)
+    .u32(ellPrime)
+    .u32(epsilon)
+    .u32(m);
 }
 
 /** A proof failed one of its checks. The protocol turns it into a fault of the prover, with the signed message as evidence. */

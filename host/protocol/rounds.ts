@@ -98,7 +98,8 @@ export function createRounds(options: {
     const message = await channel.receive(from, round);
     try {
       const { payload, signature } = decode(envelope, message);
-      if (!identity.verify(from, signedPart(sid, round, from, to, payload), signature)) throw new DecodeError('signature', 'does not verify');
+      if (!identity.verify(from, signedPart(sid, round, from, to, payload), signature))
+        throw new DecodeError('signature', 'does not verify');
       originals.set(key(round, from), message);
       return decode(codec, payload);
     } catch (error) {
@@ -142,11 +143,18 @@ export function createRounds(options: {
       // h_i = SHA-256(T("echo"), B(sid), U-or-T(round), L(all messages of that round in index order, own included)), §2.5. The *payloads* are
       // compared, not the signatures.
       const all = Array.from({ length: n }, (_, j) => decode(envelope, originals.get(key(round.name, j))!).payload);
-      const view = new Transcript('echo').bytes(sid).text(round.name).list(all, (t, payload) => t.bytes(payload)).digest();
+      const view = new Transcript('echo')
+        .bytes(sid)
+        .text(round.name)
+        .list(all, (t, payload) => t.bytes(payload))
+        .digest();
       const views = await broadcast(`${round.name}/echo`, bytes(32), view);
       for (const [j, theirs] of views) {
         if (!equalBytes(theirs, view)) {
-          throw new Fault([], `parties ${me} and ${j} saw different messages in round ${round.name}`, { round: round.name, detail: 'echo mismatch' });
+          throw new Fault([], `parties ${me} and ${j} saw different messages in round ${round.name}`, {
+            round: round.name,
+            detail: 'echo mismatch',
+          });
         }
       }
       return received;

@@ -176,10 +176,15 @@ export interface WalletService {
   send(walletId: string, request: SendRequest): Promise<TransactionInfo>;
   /** By the wallet's own id or by Bitcoin txid. */
   transaction(id: string): Promise<TransactionInfo>;
-  transactions(filter: Page & { wallet_id?: string; state?: TransactionState }): Promise<{ readonly items: readonly TransactionInfo[]; readonly total: number }>;
+  transactions(
+    filter: Page & { wallet_id?: string; state?: TransactionState },
+  ): Promise<{ readonly items: readonly TransactionInfo[]; readonly total: number }>;
   votes(txId: string): Promise<VotesInfo>;
   poolStatus(walletId?: string): Promise<readonly PoolStatus[]>;
-  generatePresignatures(walletId: string, count: number): Promise<{ readonly generated: number; readonly new_pool_size: number; readonly duration_ms: number }>;
+  generatePresignatures(
+    walletId: string,
+    count: number,
+  ): Promise<{ readonly generated: number; readonly new_pool_size: number; readonly duration_ms: number }>;
   ceremonies(): Promise<readonly CeremonyInfo[]>;
   /** Live events until the signal ends it. */
   events(signal: AbortSignal): AsyncIterable<WalletEvent>;

@@ -32,11 +32,18 @@ const ENVELOPE_HEAD = 5; // version byte and payload length, before the payload;
 export function memoryNetwork(
   n: number,
   sid: Uint8Array,
-  options: { override?: Override; tracer?: (party: number) => Tracer; onMessage?: (from: number, to: number, round: string, size: number) => void } = {},
+  options: {
+    override?: Override;
+    tracer?: (party: number) => Tracer;
+    onMessage?: (from: number, to: number, round: string, size: number) => void;
+  } = {},
 ): Network {
   const keys = Array.from({ length: n }, (_, i) => testKey(i));
   const boxes = new Map<string, Uint8Array | null>();
-  const waiting = new Map<string, { resolve: (message: Uint8Array | null) => void; reject: (error: Error) => void; from: number; round: string }>();
+  const waiting = new Map<
+    string,
+    { resolve: (message: Uint8Array | null) => void; reject: (error: Error) => void; from: number; round: string }
+  >();
   const departed = new Map<number, string>();
 
   const parties = keys.map((own, me) => {

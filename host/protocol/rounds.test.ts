@@ -1,0 +1,114 @@
+import { generateKeyPairSync, sign, verify } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import { struct, u32 } from '../base/codec.ts';
+import { Abandoned, Fault, Silence } from '../base/errors.ts';
+import { broadcastRound, createRounds, echoRound, p2pRound, type Channel, type Identity, type Rounds } from './rounds.ts';
+import { memoryNetwork, tamper, values } from './testing/network.ts';
+
+const sid = new Uint8Array(32).fill(1);
+const hello = echoRound('hello', struct({ n: u32 }));
+const open = broadcastRound('open', struct({ n: u32 }));
+const secret = p2pRound('secret', struct({ to: u32 }));
+
+async function protocol(rounds: Rounds): Promise<number> {
+  const hellos = await rounds.echo(hello, { n: rounds.me });
+  const opens = await rounds.broadcast(open, { n: rounds.me * 10 });
+  const secrets = await rounds.send(secret, new Map(rounds.peers.map((j) => [j, { to: j }])));
+  for (const [j, { to }] of secrets) if (to !== rounds.me) throw rounds.fault(j, secret, 'secret for somebody else');
+  return [...hellos.values()].reduce((s, m) => s + m.n, 0) + [...opens.values()].reduce((s, m) => s + m.n, 0);
+}
+/** One key for both parties: what is under test is what a signature covers, not whose it is. */
+function keyPairIdentity(): Identity {
+  const { privateKey, publicKey } = generateKeyPairSync('ed25519');
+  return {
+    sign: (m) => new Uint8Array(sign(null, m, privateKey)),
+    verify: (_party, m, signature) => verify(null, m, publicKey, signature),
+  };
+}
+const outcome = (results: PromiseSettledResult<unknown>[]) => results.map((r) => (r.status === 'fulfilled' ? 'ok' : r.reason));
+
+describe('rounds', () => {
+  test('everybody receives one message of every peer', async () => {
+    expect(values(await memoryNetwork(4, sid).run(protocol))).toEqual([66, 55, 44, 33]);
+  });
+
+  test('a wrong private message is a fault of its author, with the signed message as evidence; others are told, and blame nobody', async () => {
+    const results = await memoryNetwork(3, sid, { override: tamper(1, secret, () => ({ to: 9 }), 2) }).run(protocol);
+    const [zero, , two] = outcome(results);
+    expect(two).toBeInstanceOf(Fault);
+    expect(two).toMatchObject({ culprits: [1], evidence: { round: 'secret' } });
+    expect((two as Fault).evidence.signed!.length).toBeGreaterThan(64);
+    expect(zero).toBe('ok'); // party 0 had all its messages and finished
+  });
+
+  test.each(['hello', 'open'] as const)('malformed bytes in round %s name their author', async (round) => {
+    const results = await memoryNetwork(3, sid, {
+      override: (from, _to, name, payload) => (from === 0 && name === round ? payload.slice(1) : payload),
+    }).run(protocol);
+    for (const i of [1, 2])
+      expect(outcome(results)[i]).toMatchObject({
+        name: 'Fault',
+        culprits: [0],
+        reason: expect.stringContaining(`malformed message in round ${round}`),
+      });
+  });
+
+  test('silence names the silent party', async () => {
+    const results = await memoryNetwork(3, sid, {
+      override: (from, _to, name, payload) => (from === 0 && name === 'open' ? undefined : payload),
+    }).run(protocol);
+    for (const i of [1, 2]) {
+      expect(outcome(results)[i]).toBeInstanceOf(Silence);
+      expect(outcome(results)[i]).toMatchObject({ culprits: [0] });
+    }
+  });
+
+  test('different messages to different peers in an echo round end the run before the next round, and blame nobody without proof', async () => {
+    const sent: string[] = [];
+    const results = await memoryNetwork(4, sid, {
+      override: tamper(2, hello, ({ n }) => ({ n: n + 100 }), 3),
+      onMessage: (_from, _to, round) => sent.push(round),
+    }).run(protocol);
+    for (const result of outcome(results))
+      expect(result).toMatchObject({ name: 'Fault', culprits: [], reason: expect.stringContaining('different messages') });
+    expect(sent).not.toContain('open');
+  });
+
+  test.each([
+    ['another session', new Uint8Array(32).fill(2), 'hello'],
+    ['another round', sid, 'open'],
+  ] as const)('a signed message replayed into %s does not verify', async (_name, otherSid, round) => {
+    let captured!: Uint8Array;
+    const identity = keyPairIdentity();
+    const nobody: Channel = {
+      send: (_to, _round, message) => (captured = message),
+      receive: () => Promise.reject(new Silence([1], 'hello')),
+    };
+    await createRounds({ sid, me: 0, n: 2, channel: nobody, identity })
+      .broadcast(broadcastRound('hello', struct({ n: u32 })), { n: 7 })
+      .catch(() => undefined);
+    const replay: Channel = { send: () => undefined, receive: () => Promise.resolve(captured) };
+    const receive = (id: Uint8Array, name: string) =>
+      createRounds({ sid: id, me: 1, n: 2, channel: replay, identity }).broadcast(broadcastRound(name, struct({ n: u32 })), { n: 1 });
+    await expect(receive(otherSid, round)).rejects.toMatchObject({
+      name: 'Fault',
+      culprits: [0],
+      reason: expect.stringContaining('signature: does not verify'),
+    });
+    expect((await receive(sid, 'hello')).get(0)).toEqual({ n: 7 });
+  });
+
+  test('a party that leaves is reported to those who wait for it', async () => {
+    const results = await memoryNetwork(2, sid).run(async (rounds) => {
+      if (rounds.me === 0) throw new Error('my disk is full');
+      return rounds.broadcast(open, { n: 1 });
+    });
+    expect(outcome(results)[1]).toBeInstanceOf(Abandoned);
+    expect(outcome(results)[1]).toMatchObject({ by: 0, culprits: [], claim: 'my disk is full' });
+  });
+
+  test('a protocol that forgets a receiver is our own mistake, not a peer’s', async () => {
+    const results = await memoryNetwork(2, sid).run((rounds) => rounds.send(secret, new Map()));
+    expect(outcome(results)[0]).toBeInstanceOf(RangeError);
+  });
+});
