@@ -4,8 +4,9 @@ export default defineConfig({
   test: {
     include: ['host/**/*.test.ts', 'bench/**/*.test.ts'],
     pool: 'forks',
+    maxWorkers: 2,
     testTimeout: 120_000,
     hookTimeout: 120_000,
-    maxWorkers: 2,
+    reporters: process.env['CI'] ? ['default', ['json', { outputFile: 'build/test-results.json' }]] : ['default'],
   },
 });
