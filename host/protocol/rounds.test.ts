@@ -124,4 +124,28 @@ describe('rounds', () => {
     const results = await memoryNetwork(2, sid).run((rounds) => rounds.send(secret, new Map()));
     expect(outcome(results)[0]).toBeInstanceOf(RangeError);
   });
+
+  test('a private message shown as evidence is judged by everybody alike: the message, malformed, or forged', async () => {
+    const shown = new Map<number, Uint8Array>();
+    const network = memoryNetwork(3, sid, {
+      override: (from, to, name, payload) => (from === 1 && to === 2 && name === 'secret' ? payload.slice(1) : payload),
+    });
+    await network.run(async (rounds) => {
+      const received = await rounds.send(secret, new Map(rounds.peers.map((j) => [j, { to: j }]))).catch((fault: Fault) => fault);
+      shown.set(rounds.me, received instanceof Fault ? received.evidence.signed! : rounds.fault(0, secret, '').evidence.signed!);
+    });
+    const judge = network.parties[0]!;
+    const honest = shown.get(1)!; // of party 0 to party 1
+    const broken = shown.get(2)!; // of party 1 to party 2
+    expect(judge.reopen(secret, 0, 1, honest)).toEqual({ message: { to: 1 } });
+    expect(judge.reopen(secret, 1, 2, broken)).toBe('malformed');
+    for (const [from, to] of [
+      [0, 2], // shown as a message to somebody else
+      [1, 1], // shown as a message of somebody else
+    ] as const)
+      expect(judge.reopen(secret, from, to, honest)).toBe('forged');
+    expect(judge.reopen(p2pRound('other', secret.codec), 0, 1, honest)).toBe('forged');
+    expect(judge.reopen(secret, 0, 1, honest.with(5, honest[5]! ^ 1))).toBe('forged');
+    expect(judge.reopen(secret, 0, 1, Uint8Array.of(9))).toBe('forged');
+  });
 });

@@ -63,6 +63,11 @@ export interface Rounds {
   readSigned<T>(author: number, receiver: number, round: Round<T, 'p2p'>, signed: Uint8Array): T | undefined;
   /** A fault of `culprit` about its message of `round`, with the signed message as evidence. */
   fault(culprit: number, round: Round<unknown, 'echo' | 'broadcast' | 'p2p'>, reason: string): Fault;
+  /**
+   * Judges a private message that another party shows as evidence (`Evidence.signed`): what `from` really sent to `to` in `round` of this run.
+   * `malformed`: it signed bytes that are no message of the round. `forged`: it never signed them, so nothing is shown about it.
+   */
+  reopen<T>(round: Round<T, 'p2p'>, from: number, to: number, signed: Uint8Array): { readonly message: T } | 'malformed' | 'forged';
 }
 
 const SIGNATURE_BYTES = 64;
@@ -74,6 +79,16 @@ const envelope = versioned(1, struct({ payload: bytesUpTo(MAX_MESSAGE_BYTES), si
 const EVERYBODY = 0xffffffff;
 export const signedPart = (sid: Uint8Array, round: string, from: number, to: number, payload: Uint8Array): Uint8Array =>
   new Transcript('round-message/v1').bytes(sid).text(round).u32(from).u32(to).bytes(payload).preimage();
+
+/** The decoded value, or `otherwise` when the bytes are not one. */
+function decodeOr<T, const W extends string>(otherwise: W, codec: Codec<T>, encoded: Uint8Array): T | W {
+  try {
+    return decode(codec, encoded);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    return otherwise;
+  }
+}
 
 const silent: Tracer = { round: () => undefined, work: () => undefined };
 
@@ -189,5 +204,12 @@ export function createRounds(options: {
     },
 
     fault: (culprit, round, reason) => faultOf(culprit, round.name, reason),
+
+    reopen(round, from, to, signed) {
+      const opened = decodeOr('forged', envelope, signed);
+      if (opened === 'forged' || !identity.verify(from, signedPart(sid, round.name, from, to, opened.payload), opened.signature))
+        return 'forged';
+      return decodeOr('malformed', struct({ message: round.codec }), opened.payload);
+    },
   };
 }
