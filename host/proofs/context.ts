@@ -21,9 +21,12 @@ export interface ProofContext {
   readonly core: Core;
 }
 
+/** The part of a context that a challenge binds. A proof without ranges and repetitions (Π^sch) has no parameters: they are hashed as zeros. */
+export type ChallengeContext = Omit<ProofContext, 'random' | 'core' | 'parameters'> & { readonly parameters?: Parameters };
+
 /** The transcript of a challenge up to the point where set-up, statement and commitment follow. */
-export function beginChallenge(proof: string, context: ProofContext): Transcript {
-  const { ell, ellPrime, epsilon, m } = context.parameters;
+export function beginChallenge(proof: string, context: ChallengeContext): Transcript {
+  const { ell, ellPrime, epsilon, m } = context.parameters ?? { ell: 0, ellPrime: 0, epsilon: 0, m: 0 };
   const transcript = new Transcript(`cggmp24/v1/${proof}`).bytes(context.sid).u32(context.prover);
   transcript.list(context.verifier === undefined ? [] : [context.verifier], (t, j) => t.u32(j));
   transcript.text(context.label).list(context.index === undefined ? [] : [context.index], (t, k) => t.u32(k));
