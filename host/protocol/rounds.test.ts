@@ -41,19 +41,6 @@ describe('rounds', () => {
     expect(zero).toBe('ok'); // party 0 had all its messages and finished
   });
 
-  test('a third party can judge a private message that is shown to it, and only as what it was signed for', async () => {
-    const network = memoryNetwork(3, sid, { override: tamper(1, secret, () => ({ to: 9 }), 2) });
-    const fault = outcome(await network.run(protocol))[2] as Fault;
-    const shown = fault.evidence.signed!;
-    const third = network.parties[0]!;
-    expect(third.readSigned(1, 2, secret, shown)).toEqual({ to: 9 });
-    expect(third.readSigned(1, 0, secret, shown)).toBeUndefined();
-    expect(third.readSigned(0, 2, secret, shown)).toBeUndefined();
-    expect(third.readSigned(1, 2, p2pRound('other', struct({ to: u32 })), shown)).toBeUndefined();
-    expect(third.readSigned(1, 2, secret, shown.slice(1))).toBeUndefined();
-    expect(() => third.readSigned(1, 2, p2pRound('secret', struct({ to: u32, more: u32 })), shown)).toThrow('truncated');
-  });
-
   test.each(['hello', 'open'] as const)('malformed bytes in round %s name their author', async (round) => {
     const results = await memoryNetwork(3, sid, {
       override: (from, _to, name, payload) => (from === 0 && name === round ? payload.slice(1) : payload),

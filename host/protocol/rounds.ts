@@ -56,11 +56,6 @@ export interface Rounds {
   echo<T>(round: Round<T, 'echo'>, message: T): Promise<ReadonlyMap<number, T>>;
   broadcast<T>(round: Round<T, 'broadcast'>, message: T): Promise<ReadonlyMap<number, T>>;
   send<T>(round: Round<T, 'p2p'>, messages: ReadonlyMap<number, T>): Promise<ReadonlyMap<number, T>>;
-  /**
-   * What `author` told `receiver` in a private round, by the signed message that somebody shows (the `signed` of a fault's evidence); undefined
-   * when the author did not sign it for this run, round and receiver. @throws DecodeError when the author signed something malformed.
-   */
-  readSigned<T>(author: number, receiver: number, round: Round<T, 'p2p'>, signed: Uint8Array): T | undefined;
   /** A fault of `culprit` about its message of `round`, with the signed message as evidence. */
   fault(culprit: number, round: Round<unknown, 'echo' | 'broadcast' | 'p2p'>, reason: string): Fault;
   /**
@@ -188,19 +183,6 @@ export function createRounds(options: {
       }
       tracer.round(round.name, 'sent');
       return collect(round.name, round.codec, me);
-    },
-
-    readSigned(author, receiver, round, signed) {
-      let opened;
-      try {
-        opened = decode(envelope, signed);
-      } catch (error) {
-        if (error instanceof DecodeError) return undefined;
-        throw error;
-      }
-      const { payload, signature } = opened;
-      if (!identity.verify(author, signedPart(sid, round.name, author, receiver, payload), signature)) return undefined;
-      return decode(round.codec, payload);
     },
 
     fault: (culprit, round, reason) => faultOf(culprit, round.name, reason),
