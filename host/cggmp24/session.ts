@@ -1,0 +1,90 @@
+/**
+ * Session identifiers (cggmp24.md §2.2): 32 bytes that every party computes for itself before a run. All that the run depends on is hashed
+ * into it, and every message, commitment and challenge of the run is bound to it; parties that disagree about anything never meet in a session.
+ *
+ * Uniqueness is the caller's: a nonce is never used twice, and a sid that was used is refused (the mesh keeps the set).
+ */
+import { utf8 } from '../base/bytes.ts';
+import { Refusal } from '../base/errors.ts';
+import type { Point } from '../curve/secp256k1.ts';
+import type { Parameters } from '../proofs/parameters.ts';
+import { Transcript } from '../protocol/transcript.ts';
+import type { AuxInfo } from './aux-record.ts';
+import { additiveKey, type Child, type KeyShare } from './key-share.ts';
+import type { Sighash } from './sighash.ts';
+
+export interface SessionBinding {
+  /** Which protocol, and its version: `keygen`, `aux-info`, `presign`, `sign` … */
+  readonly protocol: string;
+  readonly parameters: Parameters;
+  /** At least 16 bytes that no other run of this group uses: random, or a counter that never repeats. */
+  readonly nonce: Uint8Array;
+  /** Public identity keys of the participants of this run, in index order. */
+  readonly identities: readonly Uint8Array[];
+  readonly t: number;
+  readonly n: number;
+  readonly keyId?: string;
+  readonly epoch?: number;
+  /** The key signed under: the child's, where a path is given. */
+  readonly publicKey?: Point;
+  /** {@link AuxInfo.hash}: all N_j, N̂_j, s_j, t_j. */
+  readonly auxHash?: Uint8Array;
+  /** Non-hardened BIP-32 indices below the key. */
+  readonly path?: readonly number[];
+  /** What will be signed, where that is fixed before the run. */
+  readonly message?: Sighash;
+}
+
+const NONCE_BYTES = 16;
+const EMPTY = new Uint8Array();
+
+/** @throws Refusal when the nonce is short or an identity occurs twice. */
+export function sessionId(binding: SessionBinding): Uint8Array {
+  const { protocol, parameters, nonce, identities, t, n, keyId, epoch, publicKey, auxHash, path, message } = binding;
+  if (nonce.length < NONCE_BYTES) {
+    throw new Refusal('short_nonce', 'nonce', `a session nonce of ${nonce.length} bytes`, `Use at least ${NONCE_BYTES} random bytes.`);
+  }
+  if (new Set(identities.map((key) => key.join())).size !== identities.length) {
+    throw new Refusal('duplicate_identity', 'identities', 'two participants have the same identity key', 'List every participant once.');
+  }
+  const transcript = new Transcript('sid/v1').text(protocol).text(parameters.name).bytes(nonce);
+  transcript.list(identities, (hash, key) => hash.bytes(key));
+  transcript.u32(t).u32(n);
+  transcript.bytes(keyId === undefined ? EMPTY : utf8(keyId)).u32(epoch ?? 0);
+  if (publicKey === undefined) transcript.bytes(EMPTY);
+  else transcript.point(publicKey);
+  transcript.bytes(auxHash ?? EMPTY);
+  transcript.list(path ?? [], (hash, step) => hash.u32(step));
+  return transcript.bytes(message?.digest ?? EMPTY).digest();
+}
+
+/** What a run of presigning or interactive signing is bound to, taken from the key and the auxiliary data themselves. */
+export interface SigningSession {
+  /** `presign` makes a presignature for later; `sign` runs through to a signature of `message`. */
+  readonly protocol: 'presign' | 'sign';
+  readonly key: KeyShare;
+  readonly aux: AuxInfo;
+  readonly parameters: Parameters;
+  readonly nonce: Uint8Array;
+  /** Identity keys of the signers, in the order of the signer set. */
+  readonly identities: readonly Uint8Array[];
+  readonly child?: Child;
+  readonly message?: Sighash;
+}
+
+/** The sid of a presigning or signing run. */
+export const signingSessionId = ({ protocol, key, aux, parameters, nonce, identities, child, message }: SigningSession): Uint8Array =>
+  sessionId({
+    protocol,
+    parameters,
+    nonce,
+    identities,
+    t: key.t,
+    n: key.n,
+    keyId: key.keyId,
+    epoch: key.epoch,
+    publicKey: additiveKey(key.publicKey, child),
+    auxHash: aux.hash,
+    ...(child !== undefined && { path: child.path }),
+    ...(message !== undefined && { message }),
+  });

@@ -1,0 +1,73 @@
+/**
+ * Verification with attribution. A round's checks are listed by name; every check is made for every peer, and what was made is compared with
+ * what was listed, so that no control flow can skip one (cggmp24.md §8 row 30). All failures are collected before anybody is blamed.
+ */
+import { Fault, invariant } from '../base/errors.ts';
+import { ProofRejected } from '../proofs/context.ts';
+import type { Round, Rounds } from '../protocol/rounds.ts';
+
+type AnyRound = Round<unknown, 'echo' | 'broadcast' | 'p2p'>;
+
+/** A condition on a peer's message that is no proof of knowledge, such as an opening that must match its commitment. */
+export class CheckFailed extends Error {
+  override readonly name = 'CheckFailed';
+}
+
+/** Throws a {@link CheckFailed} unless `holds`. `condition` is the equation in paper notation. */
+export function demand(holds: boolean, condition: string): void {
+  if (!holds) throw new CheckFailed(`${condition} does not hold`);
+}
+
+export interface Check {
+  /** The round whose message is checked: that message is the evidence. */
+  readonly round: AnyRound;
+  /** Throws {@link ProofRejected} or {@link CheckFailed} when the peer is at fault; any other error is ours and passes through. */
+  readonly verify: (peer: number) => void | Promise<void>;
+}
+
+/** Makes every check for every peer, concurrently. @throws Fault naming every peer that failed one, with the first failure as evidence. */
+export async function verifyEach(rounds: Rounds, checks: Readonly<Record<string, Check>>): Promise<void> {
+  const listed = rounds.peers.flatMap((peer) => Object.entries(checks).map(([name, { round, verify }]) => ({ peer, name, round, verify })));
+  const made = new Set<string>();
+  const results = await Promise.allSettled(
+    listed.map(async ({ peer, name, verify }) => {
+      await verify(peer);
+      made.add(`${name} of ${peer}`);
+    }),
+  );
+
+  const failures: { peer: number; round: AnyRound; reason: string }[] = [];
+  for (const [k, result] of results.entries()) {
+    if (result.status === 'fulfilled') continue;
+    const { peer, name, round } = listed[k]!;
+    const error: unknown = result.reason;
+    if (!(error instanceof ProofRejected || error instanceof CheckFailed)) throw error;
+    failures.push({ peer, round, reason: `${name}: ${error.message}` });
+  }
+  if (failures.length > 0) throw blame(rounds, failures);
+  invariant(
+    made.size === rounds.peers.length * Object.keys(checks).length && listed.every(({ peer, name }) => made.has(`${name} of ${peer}`)),
+    'every listed check was made',
+  );
+}
+
+/** One fault for all culprits; the evidence is the signed message of the first. */
+export function blame(rounds: Rounds, failures: readonly { peer: number; round: AnyRound; reason: string }[]): Fault {
+  const [first] = failures;
+  invariant(first !== undefined, 'a fault has a reason');
+  const culprits = [...new Set(failures.map(({ peer }) => peer))].sort((a, b) => a - b);
+  const { evidence } = rounds.fault(first.peer, first.round, first.reason);
+  return new Fault(culprits, [...new Set(failures.map(({ reason }) => reason))].join('; '), evidence);
+}
+
+/**
+ * Two deliveries of one step, under way together. Both are awaited; when both fail, a failure that names a culprit is thrown rather than one
+ * that only follows from it (a peer that left).
+ */
+export async function together<A, B>(first: Promise<A>, second: Promise<B>): Promise<[A, B]> {
+  const [a, b] = await Promise.allSettled([first, second]);
+  const failures = [a, b].flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+  if (failures.length > 0) throw failures.find((error) => error instanceof Fault && error.culprits.length > 0) ?? failures[0];
+  invariant(a.status === 'fulfilled' && b.status === 'fulfilled', 'no failure');
+  return [a.value, b.value];
+}
