@@ -3,7 +3,7 @@
  * it goes into the fee. Deterministic: the same coins, outputs and rate give the same selection on every node.
  */
 import { Refusal } from '../base/errors.ts';
-import { checkFee, checkFeeRate, feeFor, transactionWeight, type FeePolicy, type FeeRate } from './fees.ts';
+import { checkFee, checkFeeRate, DEFAULT_FEE_POLICY, feeFor, transactionWeight, type FeePolicy, type FeeRate } from './fees.ts';
 import { dustLimit, type WalletScript } from './scripts.ts';
 
 /** An unspent output. */
@@ -25,6 +25,8 @@ export interface PaymentPolicy extends FeePolicy {
   readonly maxInputs: number;
   readonly maxRecipients: number;
 }
+
+export const DEFAULT_PAYMENT_POLICY: PaymentPolicy = { ...DEFAULT_FEE_POLICY, minConfirmations: 1, maxInputs: 20, maxRecipients: 20 };
 
 export interface Output {
   readonly script: Uint8Array;
