@@ -1,0 +1,178 @@
+/**
+ * What answers hold. They are filters as well as documentation: a member that is not named here does not leave the node. Forms of strings are
+ * not checked on the way out, so that a payment that was made is never answered with an error about its description.
+ */
+import { z } from 'zod';
+import { TRANSACTION_STATES } from '../wallet/types.ts';
+
+const count = z.int();
+const protocol = z.enum(['cggmp24', 'frost']);
+const network = z.enum(['mainnet', 'testnet', 'signet', 'regtest']);
+const state = z.enum(TRANSACTION_STATES);
+const time = z.string().describe('ISO 8601');
+const level = z.enum(['healthy', 'degraded', 'critical']);
+
+export const health = z.object({
+  status: level,
+  version: z.string(),
+  node_id: z.string(),
+  time,
+  uptime_seconds: z.number(),
+  peers_connected: count,
+  peer_count: count,
+  pool_size: count,
+  postgres_connected: z.boolean(),
+  bitcoin_connected: z.boolean(),
+  kernel: z.string().describe('The arithmetic kernel in use.'),
+});
+export const readiness = z.object({ ready: z.boolean(), reasons: z.array(z.string()), health });
+
+export const wallet = z.object({
+  wallet_id: z.string(),
+  name: z.string(),
+  protocol,
+  address_type: z.enum(['p2wpkh', 'p2tr']),
+  threshold: count,
+  total_nodes: count,
+  public_key: z.string(),
+  address: z.string(),
+  network,
+  created_at: time,
+});
+export const wallets = z.object({ wallets: z.array(wallet) });
+export const address = wallet.pick({ wallet_id: true, address: true, address_type: true, public_key: true, network: true });
+
+export const balance = z.object({
+  wallet_id: z.string(),
+  confirmed: count,
+  unconfirmed: count,
+  reserved: count.describe('Part of confirmed that pending payments have reserved.'),
+  total_utxos: count,
+});
+
+export const utxos = z.object({
+  wallet_id: z.string(),
+  utxos: z.array(z.object({ txid: z.string(), vout: count, value: count, confirmations: count, reserved: z.boolean() })),
+});
+
+export const transaction = z.object({
+  tx_id: z.string().describe("The wallet's own id of the payment."),
+  wallet_id: z.string(),
+  txid: z.string().describe('Bitcoin transaction id.'),
+  state,
+  status: state.describe('The same as state.'),
+  protocol,
+  signing_mode: z.enum(['pool', 'interactive', 'frost']).nullable(),
+  recipient: z.string().nullable().describe('The recipient, when there is one.'),
+  amount_sats: count.describe('Sum over the recipients.'),
+  recipients: z.array(z.object({ address: z.string(), amount_sats: count })),
+  fee_sats: count,
+  fee_rate: z.number(),
+  vsize: z.number(),
+  metadata: z.string().nullable(),
+  signers: z.array(z.string()),
+  timings: z
+    .object({ build: z.number().optional(), vote: z.number().optional(), sign: z.number().optional(), broadcast: z.number().optional() })
+    .describe('Milliseconds of each stage that has ended.'),
+  confirmations: count,
+  block_height: count.nullable(),
+  error: z.string().nullable(),
+  raw: z.string().nullable(),
+  explorer_url: z.string().nullable(),
+  created_at: time,
+  updated_at: time,
+});
+export const transactions = z.object({ transactions: z.array(transaction), total: count, limit: count, offset: count });
+
+const vote = z.object({
+  node_id: z.string(),
+  value: z.enum(['approve', 'reject']),
+  reason: z.string(),
+  timestamp: time,
+  signature: z.string(),
+});
+export const votes = z.object({
+  tx_id: z.string(),
+  proposal: z.string(),
+  quorum: count,
+  threshold: count.describe('The same as quorum.'),
+  total_nodes: count,
+  votes_received: count,
+  result: z.enum(['pending', 'approved', 'rejected']),
+  votes: z.array(vote),
+});
+
+export const clusterStatus = z.object({
+  node_id: z.string(),
+  total_nodes: count,
+  healthy_nodes: count,
+  threshold: count,
+  status: level,
+  network,
+  kernel: z.string(),
+  timestamp: time,
+});
+export const clusterNodes = z.object({
+  nodes: z.array(
+    z.object({
+      node_id: z.string(),
+      status: z.enum(['self', 'active', 'degraded', 'connecting', 'dead', 'idle']),
+      address: z.string(),
+      last_seen: time.nullable(),
+      last_heartbeat: time.nullable().describe('The same as last_seen.'),
+      seconds_since_heartbeat: z.number().nullable(),
+      rtt_ms: z.number().nullable(),
+      problem: z.string().nullable(),
+    }),
+  ),
+});
+
+const pool = z.object({
+  wallet_id: z.string(),
+  available: count,
+  in_use: count,
+  used: count,
+  failed: count,
+  target: count,
+  generating: z.boolean(),
+  sets: z.array(z.object({ signers: z.array(z.string()), ready: count, blocked: z.boolean() })),
+});
+export const pools = z.object({ pools: z.array(pool) });
+export const generated = z.object({ wallet_id: z.string(), generated: count, new_pool_size: count, duration_ms: z.number() });
+
+const ceremony = z.object({
+  id: z.string(),
+  kind: z.enum(['aux', 'dkg', 'presign']),
+  protocol,
+  wallet_id: z.string().nullable(),
+  status: z.enum(['running', 'completed', 'failed']),
+  participants: z.array(z.string()),
+  culprits: z.array(z.string()),
+  error: z.string().nullable(),
+  progress: z.object({ step: z.string(), done: z.number(), total: z.number() }).nullable(),
+  started_at: time,
+  ended_at: time.nullable(),
+});
+export const ceremonies = z.object({ ceremonies: z.array(ceremony) });
+
+export const event = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('transaction'), transaction, previous: state.nullable() }),
+  z.object({ type: z.literal('vote'), tx_id: z.string(), vote }),
+  z.object({ type: z.literal('ceremony'), ceremony }),
+  z.object({ type: z.literal('pool'), pool }),
+  z.object({ type: z.literal('peer'), node_id: z.string(), status: z.string() }),
+]);
+
+export const problem = z.object({
+  type: z.string(),
+  title: z.string(),
+  status: count,
+  detail: z.string(),
+  instance: z.string(),
+  code: z.string(),
+  field: z.string().optional(),
+  remedy: z.string().optional(),
+  culprits: z.array(z.string()).optional(),
+  transaction: transaction.optional(),
+  trace_id: z.string(),
+});
