@@ -1,0 +1,309 @@
+/**
+ * The presignatures of one wallet on one node. Each belongs to one signer set, one key and one epoch, and signs one message: `take` makes
+ * the burn durable, hands the secret out once, and deletes it. Nothing is ever put back (cggmp24.md §7, rules 1 to 3 and 9).
+ *
+ * Secrets stay in the vault until they are taken; the pool keeps only what says where each may be used.
+ */
+import { hex, utf8 } from '../base/bytes.ts';
+import { decode, encode, safeInteger, struct, text, versioned } from '../base/codec.ts';
+import { Defect, Refusal } from '../base/errors.ts';
+import { sha256 } from '@noble/hashes/sha2.js';
+import type { BurnJournal } from '../storage/burns.ts';
+import type { Vault } from '../storage/vault.ts';
+import { byAge, checkRecord, decodeStored, encodeStored, setKey, type PresignatureMeta, type PresignatureRecord } from './record.ts';
+import { claimUnique } from './uniqueness.ts';
+
+export interface PoolOptions {
+  readonly vault: Vault;
+  /** Consumed presignatures of this node. */
+  readonly burns: BurnJournal;
+  /** Nonce points and sessions ever seen by this node; another file than `burns`. */
+  readonly seen: BurnJournal;
+  /** This node. */
+  readonly self: string;
+  /** 1 to 40 of A-Z a-z 0-9 _ -. */
+  readonly walletId: string;
+  readonly keyId: Uint8Array;
+  readonly epoch: number;
+  /** Members of the current committee: a presignature with any other signer is dropped. */
+  readonly members: readonly string[];
+}
+
+/** Why presignatures were dropped when the pool was opened. */
+export type DropReason = 'burnt' | 'other_key' | 'other_epoch' | 'other_members' | 'unreadable' | 'journal_replaced';
+
+export interface PoolCounters {
+  readonly available: number;
+  /** Taken, outcome not reported yet. */
+  readonly in_use: number;
+  /** Since the pool was opened. */
+  readonly used: number;
+  /** Burnt without a signature, since the pool was opened. */
+  readonly failed: number;
+}
+
+export interface PoolLevel {
+  readonly signers: readonly string[];
+  readonly ready: number;
+  /** Creation time of the oldest, milliseconds since the epoch. */
+  readonly oldest: number;
+}
+
+export interface Choice {
+  readonly signers: readonly string[];
+  /** As many as asked for, oldest first. */
+  readonly ids: readonly Uint8Array[];
+}
+
+/** A presignature on its way into a signature. */
+export interface Taken {
+  readonly meta: PresignatureMeta;
+  /** The holder overwrites it after use. */
+  readonly secret: Uint8Array;
+  /** Reports the outcome, once; for the counters. The presignature is spent either way. */
+  finish(outcome: 'used' | 'failed'): void;
+}
+
+const WALLET_ID = /^[A-Za-z0-9_-]{1,40}$/;
+/** Which journal file a pool was last opened with. */
+const fenceCodec = versioned(1, struct({ incarnation: text(64), burns: safeInteger }));
+
+export class PresignaturePool {
+  /** What was found and dropped on opening. */
+  readonly dropped: ReadonlyMap<DropReason, number>;
+  readonly #options: PoolOptions;
+  readonly #ready = new Map<string, PresignatureMeta>();
+  readonly #cleaning = new Set<Promise<void>>();
+  #inUse = 0;
+  #used = 0;
+  #failed = 0;
+
+  private constructor(options: PoolOptions, ready: readonly PresignatureMeta[], dropped: ReadonlyMap<DropReason, number>) {
+    this.#options = options;
+    this.dropped = dropped;
+    for (const meta of ready) this.#ready.set(hex(meta.id), meta);
+  }
+
+  /**
+   * Loads the wallet's presignatures and deletes those that must not be used: burnt ones, ones of another key, epoch or committee, unreadable
+   * ones, and all of them when the journal is not the one this pool last saw, or has fewer burns than it had (restored, copied or removed).
+   */
+  static async open(options: PoolOptions): Promise<PresignaturePool> {
+    const { vault, burns, walletId } = options;
+    if (!WALLET_ID.test(walletId)) throw new Defect('a wallet id has 1 to 40 letters, digits, dashes or underscores');
+    const replaced = await journalReplaced(vault, burns, walletId);
+    const ready: PresignatureMeta[] = [];
+    const drops: { name: string; reason: DropReason }[] = [];
+    let rolledBack = replaced;
+    for (const name of (await vault.list('presignature')).filter((entry) => entry.startsWith(`${walletId}.`))) {
+      const found = await load(options, name);
+      if (typeof found === 'string') drops.push({ name, reason: found });
+      else {
+        rolledBack ||= found.burnsBefore > burns.size;
+        ready.push(found.meta);
+      }
+    }
+    if (rolledBack) for (const meta of ready.splice(0)) drops.push({ name: entryName(walletId, meta.id), reason: 'journal_replaced' });
+    for (const { name } of drops) await vault.delete('presignature', name);
+    await vault.put('pool-fence', walletId, encode(fenceCodec, { incarnation: burns.incarnation, burns: burns.size }));
+    const dropped = new Map<DropReason, number>();
+    for (const { reason } of drops) dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
+    return new PresignaturePool(options, ready, dropped);
+  }
+
+  /**
+   * Stores a fresh presignature durably.
+   * @throws Refusal when its nonce point, session or id was seen before, or it is of another key, epoch or committee.
+   */
+  async add(record: PresignatureRecord): Promise<void> {
+    const { vault, burns, seen, self, walletId } = this.#options;
+    checkRecord(record, self);
+    const reason = mismatch(this.#options, record);
+    if (reason !== undefined) {
+      throw new Refusal(
+        'presignature.mismatch',
+        'presignature',
+        `this presignature is not for the current key and committee (${reason})`,
+        'make new ones',
+        409,
+      );
+    }
+    if (burns.has(record.id))
+      throw new Refusal('presignature.burnt', 'id', 'a presignature with this id was used before', 'make a new one', 409);
+    await claimUnique(seen, record);
+    const content = encodeStored(record, burns.size);
+    try {
+      await vault.put('presignature', entryName(walletId, record.id), content);
+    } finally {
+      content.fill(0);
+    }
+    this.#ready.set(hex(record.id), metaOf(record));
+  }
+
+  /** Ready presignatures of one signer set, oldest first; of all sets without an argument. */
+  available(signers?: readonly string[]): readonly PresignatureMeta[] {
+    const all = [...this.#ready.values()].sort(byAge);
+    return signers === undefined ? all : all.filter((meta) => setKey(meta.signers) === setKey(signers));
+  }
+
+  /** One level per signer set that has any, oldest presignature first. */
+  levels(): readonly PoolLevel[] {
+    const levels = new Map<string, { signers: readonly string[]; ready: number; oldest: number }>();
+    for (const meta of this.available()) {
+      const level = levels.get(setKey(meta.signers));
+      if (level === undefined) levels.set(setKey(meta.signers), { signers: meta.signers, ready: 1, oldest: meta.createdAt });
+      else level.ready++;
+    }
+    return [...levels.values()];
+  }
+
+  get counters(): PoolCounters {
+    return { available: this.#ready.size, in_use: this.#inUse, used: this.#used, failed: this.#failed };
+  }
+
+  /**
+   * `count` presignatures of one signer set whose members are all in `online`: of the sets that have enough, the one that holds the oldest.
+   * Depends on nothing but the pool's content and the arguments, so that every node can check a coordinator's choice.
+   */
+  choose(online: Iterable<string>, count = 1): Choice | undefined {
+    const alive = new Set(online);
+    const level = this.levels().find(({ signers, ready }) => ready >= count && signers.every((signer) => alive.has(signer)));
+    if (level === undefined) return undefined;
+    return {
+      signers: level.signers,
+      ids: this.available(level.signers)
+        .slice(0, count)
+        .map((meta) => meta.id),
+    };
+  }
+
+  /**
+   * Burns presignature `id` for `purpose` (32-byte digest of the request) durably, then hands out its secret, once.
+   * @throws Refusal when there is no such presignature or it was used. @throws Unavailable when the burn could not be written; the
+   * presignature is lost then, because nobody knows whether the disk has the burn.
+   */
+  async take(id: Uint8Array, purpose: Uint8Array): Promise<Taken> {
+    const { vault, burns, walletId } = this.#options;
+    const meta = this.#ready.get(hex(id));
+    if (meta === undefined) {
+      throw new Refusal(
+        'presignature.unknown',
+        'id',
+        `presignature ${hex(id.subarray(0, 8))}… is not available on this node`,
+        'choose another one, or sign without a presignature',
+        409,
+      );
+    }
+    // Out of the pool before anything is awaited: a second call for it finds nothing, whatever happens to the first.
+    this.#ready.delete(hex(id));
+    this.#inUse++;
+    let record: PresignatureRecord;
+    try {
+      await burns.burn(id, purpose);
+      record = await this.#read(id);
+    } catch (error) {
+      this.#inUse--;
+      this.#failed++;
+      throw error;
+    }
+    // The burn alone makes the use final; deleting may end after the signature has left. What a crash leaves is dropped on opening.
+    this.#clean(vault.delete('presignature', entryName(walletId, id)));
+    let open = true;
+    const finish = (outcome: 'used' | 'failed'): void => {
+      if (!open) throw new Defect('the outcome of this presignature was reported before');
+      open = false;
+      this.#inUse--;
+      if (outcome === 'used') this.#used++;
+      else this.#failed++;
+    };
+    return { meta, secret: record.secret, finish };
+  }
+
+  /** Burns and deletes presignatures unused, for instance because another signer burnt them. Unknown ids are passed over. Returns how many. */
+  async discard(ids: readonly Uint8Array[], reason: string): Promise<number> {
+    const { vault, burns, walletId } = this.#options;
+    const found = ids.filter((id) => this.#ready.delete(hex(id)));
+    if (found.length === 0) return 0;
+    this.#failed += found.length;
+    const purpose = sha256(utf8(`threshold-wallet/discard/${reason}`));
+    await burns.burnAll(found.map((id) => ({ id, purpose })));
+    for (const id of found) await vault.delete('presignature', entryName(walletId, id));
+    return found.length;
+  }
+
+  /** Discards those created before `time` (milliseconds since the epoch): a small and young stock limits what a stored Γ is worth. */
+  expire(time: number): Promise<number> {
+    return this.discard(
+      this.available()
+        .filter((meta) => meta.createdAt < time)
+        .map((meta) => meta.id),
+      'expired',
+    );
+  }
+
+  /** Waits for deletions under way. @throws the first error of one of them. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#cleaning);
+  }
+
+  async #read(id: Uint8Array): Promise<PresignatureRecord> {
+    const { vault, walletId } = this.#options;
+    const name = entryName(walletId, id);
+    const content = await vault.get('presignature', name);
+    if (content === undefined)
+      throw new Refusal('presignature.missing', 'id', `the file of presignature ${name} is gone`, 'choose another one', 409);
+    const record = decodeStored(content, name);
+    content.fill(0);
+    return record;
+  }
+
+  #clean(deletion: Promise<unknown>): void {
+    const task = deletion.then(() => {
+      this.#cleaning.delete(task);
+    });
+    // A failed deletion stays in the set and is reported by `settle`; until then it must not count as an unhandled rejection.
+    task.catch(() => undefined);
+    this.#cleaning.add(task);
+  }
+}
+
+const entryName = (walletId: string, id: Uint8Array): string => `${walletId}.${hex(id)}`;
+
+function metaOf(record: PresignatureRecord): PresignatureMeta {
+  const { secret: _, ...meta } = record;
+  return meta;
+}
+
+function mismatch({ keyId, epoch, members, self }: PoolOptions, meta: PresignatureMeta): DropReason | undefined {
+  if (hex(meta.keyId) !== hex(keyId)) return 'other_key';
+  if (meta.epoch !== epoch) return 'other_epoch';
+  if (!meta.signers.includes(self) || meta.signers.some((signer) => !members.includes(signer))) return 'other_members';
+  return undefined;
+}
+
+/** The entry's meta data, or why it must go. Its secret is overwritten at once. */
+async function load(options: PoolOptions, name: string): Promise<{ meta: PresignatureMeta; burnsBefore: number } | DropReason> {
+  let content: Uint8Array | undefined;
+  try {
+    content = await options.vault.get('presignature', name);
+    if (content === undefined) return 'unreadable';
+    const { burnsBefore, ...record } = decodeStored(content, name);
+    record.secret.fill(0);
+    if (name !== entryName(options.walletId, record.id)) return 'unreadable';
+    if (options.burns.has(record.id)) return 'burnt';
+    return mismatch(options, record) ?? { meta: metaOf(record), burnsBefore };
+  } catch (error) {
+    // A damaged presignature is worth nothing and is made anew; a disk that cannot be read is another matter.
+    if (error instanceof Refusal && ['vault.altered', 'vault.version', 'presignature.format'].includes(error.code)) return 'unreadable';
+    throw error;
+  } finally {
+    content?.fill(0);
+  }
+}
+
+async function journalReplaced(vault: Vault, burns: BurnJournal, walletId: string): Promise<boolean> {
+  const content = await vault.get('pool-fence', walletId);
+  if (content === undefined) return false;
+  const fence = decode(fenceCodec, content);
+  return fence.incarnation !== burns.incarnation || fence.burns > burns.size;
+}

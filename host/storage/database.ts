@@ -1,0 +1,217 @@
+/**
+ * The connections of one node to its PostgreSQL database. A statement fails in one of three ways: the database is not there now
+ * (Unavailable; the pool reconnects by itself), the data break a rule of the schema (Refusal naming the constraint), or we wrote bad SQL
+ * (Defect). Nothing here waits for a database that is down: callers decide.
+ */
+import pg from 'pg';
+import { Defect, Refusal, Unavailable } from '../base/errors.ts';
+import { errorCode } from './files.ts';
+
+export interface DatabaseOptions {
+  readonly url: string;
+  /** Shown in pg_stat_activity and written as the actor of audit rows. */
+  readonly nodeId: string;
+  /** At most 10, so that five nodes on one server stay below 50. */
+  readonly maxConnections?: number;
+  readonly statementTimeoutMs?: number;
+  readonly connectTimeoutMs?: number;
+}
+
+export type Row = Record<string, unknown>;
+
+/** Runs statements: the pool, or one transaction. */
+export interface Queryable {
+  /** @throws Unavailable | Refusal | Defect */
+  query<R extends object = Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly R[]>;
+}
+
+export interface Database extends Queryable {
+  /**
+   * Runs `work` in one transaction of isolation READ COMMITTED, and again (three times at most) when the database ended it for a deadlock.
+   * @throws what `work` throws, after a rollback. Unavailable when the connection was lost; if that happened during the commit, the message
+   * says that the outcome is not known.
+   */
+  transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T>;
+  /** Whether the database answers now; never throws. */
+  ping(): Promise<boolean>;
+  close(): Promise<void>;
+}
+
+const REMEDY = 'start PostgreSQL or check its URL; the node reconnects by itself';
+const ATTEMPTS = 3;
+
+/** bigint columns as numbers: satoshis and counters, all below 2^53. */
+const types: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number, format?: 'text' | 'binary') => {
+    if (oid !== pg.types.builtins.INT8) return pg.types.getTypeParser(oid, format as 'text');
+    return (value: string) => {
+      const n = Number(value);
+      if (!Number.isSafeInteger(n)) throw new Defect('a bigint column holds a number above 2^53 − 1');
+      return n;
+    };
+  }) as typeof pg.types.getTypeParser,
+};
+
+/** Opens no connection yet: a node starts, and reports the database as missing, without one. @throws Refusal for a malformed URL. */
+export function openDatabase({
+  url,
+  nodeId,
+  maxConnections = 10,
+  statementTimeoutMs = 5_000,
+  connectTimeoutMs = 2_000,
+}: DatabaseOptions): Database {
+  checkUrl(url);
+  if (!Number.isInteger(maxConnections) || maxConnections < 1 || maxConnections > 10) {
+    throw new Refusal('postgres.connections', 'maxConnections', `${maxConnections} connections per node`, 'use 1 to 10', 422);
+  }
+  const pool = new pg.Pool({
+    connectionString: url,
+    application_name: nodeId,
+    max: maxConnections,
+    connectionTimeoutMillis: connectTimeoutMs,
+    idleTimeoutMillis: 30_000,
+    statement_timeout: statementTimeoutMs,
+    lock_timeout: statementTimeoutMs,
+    // A server that hangs does not answer its own time-out either.
+    query_timeout: statementTimeoutMs + 1_000,
+    idle_in_transaction_session_timeout: 15_000,
+    keepAlive: true,
+    types,
+  });
+  // An idle connection was lost. The pool has dropped it already; whoever needs one next learns how things stand.
+  pool.on('error', () => undefined);
+
+  const run = async <R extends object>(on: pg.Pool | pg.PoolClient, sql: string, parameters: readonly unknown[]): Promise<readonly R[]> => {
+    try {
+      return (await on.query<R>(sql, [...parameters])).rows;
+    } catch (error) {
+      throw databaseError(error);
+    }
+  };
+
+  const attempt = async <T>(work: (connection: Queryable) => Promise<T>): Promise<T> => {
+    let client: pg.PoolClient;
+    try {
+      client = await pool.connect();
+    } catch (error) {
+      throw databaseError(error);
+    }
+    let broken: Error | undefined;
+    const lost = (error: Error): void => void (broken = error);
+    client.on('error', lost);
+    try {
+      await run(client, 'begin', []);
+      const result = await work({
+        query: <R extends object = Row>(sql: string, parameters: readonly unknown[] = []) => run<R>(client, sql, parameters),
+      });
+      await commit(client);
+      return result;
+    } catch (error) {
+      // The error of the work is what matters; a connection that cannot even roll back is thrown away below.
+      await client.query('rollback').catch((failure: Error) => (broken = failure));
+      throw error;
+    } finally {
+      client.off('error', lost);
+      client.release(broken);
+    }
+  };
+
+  return {
+    query: <R extends object = Row>(sql: string, parameters: readonly unknown[] = []) => run<R>(pool, sql, parameters),
+    async transaction(work) {
+      for (let n = 1; ; n++) {
+        try {
+          return await attempt(work);
+        } catch (error) {
+          if (!(error instanceof Conflict) || n === ATTEMPTS) throw error;
+        }
+      }
+    },
+    async ping() {
+      try {
+        await run(pool, 'select 1', []);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+    close: () => pool.end(),
+  };
+}
+
+async function commit(client: pg.PoolClient): Promise<void> {
+  try {
+    await client.query('commit');
+  } catch (error) {
+    const translated = databaseError(error);
+    if (!(translated instanceof Unavailable)) throw translated;
+    throw new Unavailable(
+      'postgres',
+      'the connection to PostgreSQL was lost during a commit: whether it took effect is not known',
+      `read the record back; ${REMEDY}`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** Deadlock or serialisation failure: the same work may succeed when run again. */
+class Conflict extends Unavailable {}
+
+function checkUrl(url: string): void {
+  let protocol = '';
+  try {
+    protocol = new URL(url).protocol;
+  } catch {
+    // reported below; the URL itself holds a password and is not shown
+  }
+  if (protocol !== 'postgres:' && protocol !== 'postgresql:') {
+    throw new Refusal('postgres.url', 'POSTGRES_URL', 'not a PostgreSQL URL', 'use postgres://USER:PASSWORD@HOST:PORT/DATABASE', 422);
+  }
+}
+
+/** Classes and codes of PostgreSQL (appendix A of its manual) that say "not now". */
+const NOT_NOW = /^(08|53|57P|58|XX)|^(57014|55P03|25006|28P01|28000|3D000)$/;
+
+/** Sorts an error of `pg` into our families. */
+export function databaseError(error: unknown): Error {
+  if (error instanceof Refusal || error instanceof Unavailable || error instanceof Defect) return error;
+  if (error instanceof pg.DatabaseError) {
+    const code = error.code ?? '';
+    if (code === '40001' || code === '40P01')
+      return new Conflict('postgres', 'the database ended this transaction in favour of another', 'try again', { cause: error });
+    if (NOT_NOW.test(code)) return new Unavailable('postgres', `PostgreSQL cannot do this now: ${error.message}`, REMEDY, { cause: error });
+    const field = error.constraint ?? error.column ?? error.table ?? 'database';
+    if (code === '23505')
+      return new Refusal('database.duplicate', field, `a record like this exists already (${field})`, 'read the existing record', 409);
+    if (code === '42501')
+      return new Refusal(
+        'database.forbidden',
+        field,
+        `the database does not allow this: ${error.message}`,
+        'records of this kind are never changed',
+        403,
+      );
+    if (code.startsWith('23') || code.startsWith('22')) {
+      return new Refusal(
+        'database.constraint',
+        field,
+        `the database refuses this record (${field}: ${error.message})`,
+        'correct the named field',
+        422,
+      );
+    }
+    return new Defect(`SQL error ${code}: ${error.message}`, { cause: error });
+  }
+  const network = ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH'];
+  const text = error instanceof Error ? error.message : String(error);
+  if (
+    network.includes(errorCode(error) ?? '') ||
+    error instanceof AggregateError ||
+    /timeout|terminated|not queryable|Connection ended/i.test(text)
+  ) {
+    return new Unavailable('postgres', `PostgreSQL is not reachable (${errorCode(error) ?? text})`, REMEDY, { cause: error });
+  }
+  return error instanceof Error ? error : new Defect(text);
+}

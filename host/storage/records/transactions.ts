@@ -1,0 +1,236 @@
+/** Payments and the coins they hold. Every change of state is a compare-and-set, and is in the audit log in the same database transaction. */
+import { Refusal } from '../../base/errors.ts';
+import type { Database, Queryable } from '../database.ts';
+
+/** In order; the last five are final. */
+export const TRANSACTION_ROW_STATES = [
+  'created', 'voting', 'approved', 'signing', 'signed', 'broadcasting', 'broadcast',
+  'confirmed', 'rejected', 'timed_out', 'failed', 'aborted_byzantine',
+] as const; // prettier-ignore
+export type TransactionRowState = (typeof TRANSACTION_ROW_STATES)[number];
+export const FINAL_ROW_STATES: readonly TransactionRowState[] = TRANSACTION_ROW_STATES.slice(-5);
+
+export interface InputRow {
+  readonly txid: string;
+  readonly vout: number;
+  readonly value_sats: number;
+}
+
+export interface TransactionRow {
+  /** UUID. */
+  readonly tx_id: string;
+  readonly wallet_id: string;
+  readonly txid: string;
+  readonly state: TransactionRowState;
+  readonly protocol: 'cggmp24' | 'frost';
+  readonly signing_mode: 'pool' | 'interactive' | 'frost' | null;
+  readonly recipients: readonly { readonly address: string; readonly amount_sats: number }[];
+  /** Sum over the recipients. */
+  readonly amount_sats: number;
+  readonly fee_sats: number;
+  /** sat/vB */
+  readonly fee_rate: number;
+  readonly vsize: number;
+  /** OP_RETURN text, 1 to 80 bytes of UTF-8. */
+  readonly metadata: string | null;
+  readonly signers: readonly string[];
+  /** Milliseconds per stage. */
+  readonly timings: Readonly<Record<string, number>>;
+  readonly confirmations: number;
+  readonly block_height: number | null;
+  readonly error: string | null;
+  /** Hex without witnesses. */
+  readonly unsigned_tx: string;
+  /** Hex with witnesses; null before it is signed. */
+  readonly raw: string | null;
+  readonly created_at: Date;
+  readonly updated_at: Date;
+}
+
+export type NewTransaction = Pick<
+  TransactionRow,
+  'tx_id' | 'wallet_id' | 'txid' | 'protocol' | 'recipients' | 'fee_sats' | 'fee_rate' | 'vsize' | 'metadata' | 'unsigned_tx'
+> & { readonly inputs: readonly InputRow[]; readonly state?: 'created' | 'voting' };
+
+/** What may be set along with a state, or while it stays. */
+export type TransactionChange = Partial<
+  Pick<TransactionRow, 'signing_mode' | 'signers' | 'timings' | 'confirmations' | 'block_height' | 'error' | 'raw' | 'fee_sats' | 'vsize'>
+>;
+
+export interface TransactionFilter {
+  readonly wallet_id?: string;
+  readonly state?: TransactionRowState;
+  /** Only those whose state is not final. */
+  readonly pending?: boolean;
+  readonly limit: number;
+  readonly offset: number;
+}
+
+/** What PostgreSQL's uuid type is asked with; anything else names no payment. */
+export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+const CHANGEABLE = ['signing_mode', 'signers', 'timings', 'confirmations', 'block_height', 'error', 'raw', 'fee_sats', 'vsize'] as const;
+const JSON_COLUMNS: readonly string[] = ['signers', 'timings'];
+const ERROR_LENGTH = 2_000;
+
+export class TransactionRecords {
+  readonly #database: Database;
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /**
+   * Enters a payment and reserves its coins, all or nothing.
+   * @throws Refusal 409 `inputs.reserved` when another payment holds one of the coins.
+   */
+  insert(transaction: NewTransaction): Promise<TransactionRow> {
+    const { inputs, recipients } = transaction;
+    if (inputs.length === 0) throw new Refusal('inputs.none', 'inputs', 'a payment without inputs', 'select at least one coin', 422);
+    const amount = recipients.reduce((sum, { amount_sats }) => sum + amount_sats, 0);
+    return this.#database.transaction(async (connection) => {
+      const [row] = await connection.query<TransactionRow>(
+        `insert into transactions (tx_id, wallet_id, txid, state, protocol, recipients, amount_sats, fee_sats, fee_rate, vsize, metadata, unsigned_tx)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning *`,
+        [
+          transaction.tx_id,
+          transaction.wallet_id,
+          transaction.txid,
+          transaction.state ?? 'created',
+          transaction.protocol,
+          JSON.stringify(recipients),
+          amount,
+          transaction.fee_sats,
+          transaction.fee_rate,
+          transaction.vsize,
+          transaction.metadata,
+          transaction.unsigned_tx,
+        ],
+      );
+      await reserve(connection, transaction.tx_id, inputs);
+      return row!;
+    });
+  }
+
+  /**
+   * Moves a payment from one of `from` to `to` and sets `change`. The new row, or undefined when its state was none of `from` (or there is
+   * no such payment): somebody else was first. Entering a final state frees its coins.
+   */
+  async transition(
+    txId: string,
+    from: readonly TransactionRowState[],
+    to: TransactionRowState,
+    change: TransactionChange = {},
+  ): Promise<TransactionRow | undefined> {
+    const { assignments, values } = assign(change, 4);
+    const [row] = await this.#database.query<TransactionRow>(
+      `update transactions set state = $3${assignments} where tx_id = $1 and state = any($2) returning *`,
+      [txId, from, to, ...values],
+    );
+    return row;
+  }
+
+  /** Sets columns without a change of state (confirmations, timings). Undefined when there is no such payment. */
+  async update(txId: string, change: TransactionChange): Promise<TransactionRow | undefined> {
+    const { assignments, values } = assign(change, 2);
+    if (assignments === '') return this.get(txId);
+    const [row] = await this.#database.query<TransactionRow>(
+      `update transactions set ${assignments.slice(2)} where tx_id = $1 returning *`,
+      [txId, ...values],
+    );
+    return row;
+  }
+
+  /** By the wallet's own id (UUID). */
+  async get(txId: string): Promise<TransactionRow | undefined> {
+    if (!UUID.test(txId)) return undefined;
+    const [row] = await this.#database.query<TransactionRow>('select * from transactions where tx_id = $1', [txId]);
+    return row;
+  }
+
+  /** By Bitcoin txid; the newest when a payment was tried again with the same transaction. */
+  async getByTxid(txid: string): Promise<TransactionRow | undefined> {
+    const [row] = await this.#database.query<TransactionRow>(
+      'select * from transactions where txid = lower($1) order by created_at desc limit 1',
+      [txid],
+    );
+    return row;
+  }
+
+  /** Newest first. `total` counts all that match, whatever the page. */
+  async list({
+    wallet_id,
+    state,
+    pending,
+    limit,
+    offset,
+  }: TransactionFilter): Promise<{ items: readonly TransactionRow[]; total: number }> {
+    const where = `where ($1::text is null or wallet_id = $1) and ($2::text is null or state = $2) and (not $3::boolean or state <> all($4))`;
+    const filter = [wallet_id ?? null, state ?? null, pending ?? false, FINAL_ROW_STATES];
+    const [count] = await this.#database.query<{ total: number }>(`select count(*) as total from transactions ${where}`, filter);
+    const items = await this.#database.query<TransactionRow>(
+      `select * from transactions ${where} order by created_at desc, tx_id limit $5 offset $6`,
+      [...filter, limit, offset],
+    );
+    return { items, total: count!.total };
+  }
+
+  async inputs(txId: string): Promise<readonly (InputRow & { readonly reserved: boolean })[]> {
+    return this.#database.query('select txid, vout, value_sats, reserved from transaction_inputs where tx_id = $1 order by position', [
+      txId,
+    ]);
+  }
+
+  /** The coins that unfinished payments of a wallet hold. */
+  async reserved(walletId: string): Promise<readonly (InputRow & { readonly tx_id: string })[]> {
+    return this.#database.query(
+      `select i.tx_id, i.txid, i.vout, i.value_sats from transaction_inputs i join transactions t using (tx_id) where t.wallet_id = $1 and i.reserved order by i.txid, i.vout`,
+      [walletId],
+    );
+  }
+
+  /** Frees the coins of a payment before it is final; how many. */
+  async release(txId: string): Promise<number> {
+    return (await this.#database.query('update transaction_inputs set reserved = false where tx_id = $1 and reserved returning 1', [txId]))
+      .length;
+  }
+}
+
+async function reserve(connection: Queryable, txId: string, inputs: readonly InputRow[]): Promise<void> {
+  try {
+    // In one order for everybody, so that two payments over the same coins cannot lock each other out.
+    await connection.query(
+      `insert into transaction_inputs (tx_id, position, txid, vout, value_sats)
+       select $1, position, txid, vout, value_sats from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[]) as input (position, txid, vout, value_sats)
+       order by txid, vout`,
+      [
+        txId,
+        inputs.map((_, i) => i),
+        inputs.map(({ txid }) => txid),
+        inputs.map(({ vout }) => vout),
+        inputs.map(({ value_sats }) => value_sats),
+      ],
+    );
+  } catch (error) {
+    if (!(error instanceof Refusal) || error.field !== 'transaction_inputs_one_holder') throw error;
+    throw new Refusal(
+      'inputs.reserved',
+      'inputs',
+      'a coin of this payment is reserved by another payment',
+      'wait until that payment is final, or select other coins',
+      409,
+    );
+  }
+}
+
+/** `, column = $n` for each column of `change` that is given, parameters from `$first` on. */
+function assign(change: TransactionChange, first: number): { assignments: string; values: readonly unknown[] } {
+  const given = CHANGEABLE.filter((column) => change[column] !== undefined);
+  return {
+    assignments: given.map((column, i) => `, ${column} = $${first + i}`).join(''),
+    values: given.map((column) => {
+      const value = change[column];
+      if (column === 'error' && typeof value === 'string') return value.slice(0, ERROR_LENGTH);
+      return JSON_COLUMNS.includes(column) ? JSON.stringify(value) : value;
+    }),
+  };
+}
