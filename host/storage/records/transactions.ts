@@ -50,7 +50,12 @@ export interface TransactionRow {
 export type NewTransaction = Pick<
   TransactionRow,
   'tx_id' | 'wallet_id' | 'txid' | 'protocol' | 'recipients' | 'fee_sats' | 'fee_rate' | 'vsize' | 'metadata' | 'unsigned_tx'
-> & { readonly inputs: readonly InputRow[]; readonly state?: 'created' | 'voting' };
+> & {
+  readonly inputs: readonly InputRow[];
+  readonly state?: 'created' | 'voting';
+  /** False: record the payment without holding its coins, for one that this node objects to. */
+  readonly reserve?: boolean;
+};
 
 /** What may be set along with a state, or while it stays. */
 export type TransactionChange = Partial<
@@ -84,7 +89,7 @@ export class TransactionRecords {
    * @throws Refusal 409 `inputs.reserved` when another payment holds one of the coins.
    */
   insert(transaction: NewTransaction): Promise<TransactionRow> {
-    const { inputs, recipients } = transaction;
+    const { inputs, recipients, reserve: hold = true } = transaction;
     if (inputs.length === 0) throw new Refusal('inputs.none', 'inputs', 'a payment without inputs', 'select at least one coin', 422);
     const amount = recipients.reduce((sum, { amount_sats }) => sum + amount_sats, 0);
     return this.#database.transaction(async (connection) => {
@@ -106,7 +111,7 @@ export class TransactionRecords {
           transaction.unsigned_tx,
         ],
       );
-      await reserve(connection, transaction.tx_id, inputs);
+      await reserve(connection, transaction.tx_id, inputs, hold);
       return row!;
     });
   }
@@ -195,12 +200,12 @@ export class TransactionRecords {
   }
 }
 
-async function reserve(connection: Queryable, txId: string, inputs: readonly InputRow[]): Promise<void> {
+async function reserve(connection: Queryable, txId: string, inputs: readonly InputRow[], hold: boolean): Promise<void> {
   try {
     // In one order for everybody, so that two payments over the same coins cannot lock each other out.
     await connection.query(
-      `insert into transaction_inputs (tx_id, position, txid, vout, value_sats)
-       select $1, position, txid, vout, value_sats from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[]) as input (position, txid, vout, value_sats)
+      `insert into transaction_inputs (tx_id, position, txid, vout, value_sats, reserved)
+       select $1, position, txid, vout, value_sats, $6 from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[]) as input (position, txid, vout, value_sats)
        order by txid, vout`,
       [
         txId,
@@ -208,6 +213,7 @@ async function reserve(connection: Queryable, txId: string, inputs: readonly Inp
         inputs.map(({ txid }) => txid),
         inputs.map(({ vout }) => vout),
         inputs.map(({ value_sats }) => value_sats),
+        hold,
       ],
     );
   } catch (error) {
