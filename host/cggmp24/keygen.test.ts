@@ -1,13 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { decode, DecodeError, encode, type Codec } from '../base/codec.ts';
+import { decode, encode, type Codec } from '../base/codec.ts';
 import { Abandoned, Fault, Refusal, Silence } from '../base/errors.ts';
 import { lagrangeAtZero, shamirPoint } from '../curve/polynomial.ts';
-import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
+import { G, modQ, mul } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { memoryNetwork, tamper, values, type Override } from '../protocol/testing/network.ts';
 import type { Rounds } from '../protocol/rounds.ts';
 import { keygen, keygenRounds } from './keygen.ts';
-import { additiveShares, additiveSharesProblem, keyShare } from './key-share.ts';
 import { expectBlamed, keygenSid, makeKey, random, reasons, subsets } from './testing/parties.ts';
 
 const T = 2;
@@ -262,37 +261,4 @@ describe('key generation with one who misbehaves', () => {
       expect(reasons(silent)[0]).toBeInstanceOf(Silence);
     },
   );
-});
-
-describe('key share', () => {
-  test('survives encoding, and a damaged one is refused', async () => {
-    const [share] = await makeKey(2, 3, testParameters);
-    const encoded = encode(keyShare, share!);
-    expect(encode(keyShare, decode(keyShare, encoded))).toEqual(encoded);
-    expect(decode(keyShare, encoded).x).toBe(share!.x);
-    const damaged = { ...share!, x: modQ(share!.x + 1n) };
-    expect(() => decode(keyShare, encode(keyShare, damaged))).toThrow(DecodeError);
-    const swapped = { ...share!, X: [share!.X[0]!, share!.X[2]!, share!.X[1]!] };
-    expect(() => decode(keyShare, encode(keyShare, swapped))).toThrow('Σ λ_j·X_j = PK');
-    expect(() => decode(keyShare, encoded.with(0, 2))).toThrow('version 2');
-  });
-
-  test('becomes additive for any set of signers, shifted for a child key', async () => {
-    const shares = await makeKey(2, 4, testParameters);
-    for (const child of [undefined, { path: [0, 7], shift: 12345n }]) {
-      for (const signers of subsets(4, 2)) {
-        const additive = signers.map((index) => additiveShares(shares[index]!, signers, child));
-        for (const [position, part] of additive.entries()) expect(additiveSharesProblem(part, position)).toBeUndefined();
-        const total = modQ(additive.reduce((x, part) => x + part.x, 0n));
-        const expected = sum([shares[0]!.publicKey, mul(G, child?.shift ?? 0n)]);
-        expect(mul(G, total).equals(expected)).toBe(true);
-        expect(additive[0]!.publicKey.equals(expected)).toBe(true);
-      }
-    }
-  });
-
-  test.each([[[0]], [[0, 1, 2]], [[1, 0]], [[0, 0]], [[1, 2]], [[0, 4]], [[0, 1.5]]])('signers %j are refused', async (signers) => {
-    const [share] = await makeKey(2, 4, testParameters);
-    expect(() => additiveShares(share!, signers)).toThrow(Refusal);
-  });
 });
