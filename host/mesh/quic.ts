@@ -431,38 +431,29 @@ function dialProblem(error: unknown, member: Member): ConnectError {
   return new ConnectError(problem, detail, { cause: error });
 }
 
+/** By the code of the system error. */
+const BIND_PROBLEMS: Readonly<Record<string, (host: string, port: number) => Refusal>> = {
+  EADDRINUSE: (host, port) =>
+    new Refusal(
+      'mesh.port_in_use',
+      'mesh.port',
+      `UDP port ${port} of ${host} is in use by another program`,
+      'stop that program (another node of this cluster?), or give mesh.port another value and tell the other nodes',
+      409,
+    ),
+  EACCES: (_, port) =>
+    new Refusal('mesh.port_forbidden', 'mesh.port', `this user may not listen on UDP port ${port}`, 'choose a port above 1023', 403),
+  EADDRNOTAVAIL: (host) => notOurs(host),
+  ENOTFOUND: (host) => notOurs(host),
+  EINVAL: (host) => notOurs(host),
+};
+const notOurs = (host: string) =>
+  new Refusal('mesh.host', 'mesh.host', `${host} is not an address of this machine`, 'set mesh.host to one of its addresses', 422);
+
 function bindRefusal(error: unknown, host: string, port: number): unknown {
   for (const cause of causes(error)) {
-    const code = (cause as NodeJS.ErrnoException | undefined)?.code;
-    switch (code) {
-      case 'EADDRINUSE':
-        return new Refusal(
-          'mesh.port_in_use',
-          'mesh.port',
-          `UDP port ${port} of ${host} is in use by another program`,
-          'stop that program (another node of this cluster?), or give mesh.port another value and tell the other nodes',
-          409,
-        );
-      case 'EACCES':
-        return new Refusal(
-          'mesh.port_forbidden',
-          'mesh.port',
-          `this user may not listen on UDP port ${port}`,
-          'choose a port above 1023',
-          403,
-        );
-      case 'EADDRNOTAVAIL':
-      case 'ENOTFOUND':
-      case 'EINVAL':
-        return new Refusal(
-          'mesh.host',
-          'mesh.host',
-          `${host} is not an address of this machine (${code})`,
-          'set mesh.host to one of its addresses',
-          422,
-        );
-      default:
-    }
+    const refusal = BIND_PROBLEMS[(cause as NodeJS.ErrnoException | undefined)?.code ?? ''];
+    if (refusal !== undefined) return refusal(host, port);
   }
   return error;
 }
