@@ -54,3 +54,7 @@ export const isComposite = (n: bigint): Promise<boolean> =>
           error === null || error === undefined ? resolve(!prime) : reject(error),
         ),
       );
+
+/** left ≡ commitment·base^e mod n, given power = base^|e|: for e < 0 the power stands on the left, so that nothing is inverted (base is a unit). */
+export const balances = (left: bigint, commitment: bigint, power: bigint, e: bigint, n: bigint): boolean =>
+  e < 0n ? (left * power) % n === commitment : left === (commitment * power) % n;

@@ -27,6 +27,7 @@ import {
 import { G, mul, mulPublic, point, q, type Point } from '../curve/secp256k1.ts';
 import { checkPoints, checkRange, checkSizes, checkUnits } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
+import { abs, balances } from './integers.ts';
 import { maskBits, modulusBits, type Parameters } from './parameters.ts';
 import { maskOfCommitment, maskOfMask, maskOfWitness, plusMinusPower, unit } from './sampling.ts';
 
@@ -133,34 +134,34 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
     NAME,
     core,
     { name: 'N0', n: N0.n, squared: { C, D, A }, units: { w } },
-    { name: 'N1', n: N1.n, squared: { Y, By }, units: { wy } },
+    { name: 'N1', n: N1.n, squared: { Y, B_y: By }, units: { w_y: wy } },
     { name: 'N̂', n: setup.n, units: { E, S, F, T } },
   );
-  checkPoints(NAME, { X, Bx });
+  checkPoints(NAME, { X, B_x: Bx });
   checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
   checkRange(NAME, { z2 }, 1n << BigInt(ellPrime + epsilon - 1), "2^(ℓ'+ε−1)");
 
   const e = challenge(statement, proof, context);
-  const [shifted, masked, encrypted, expected, committedX, openedX, committedY, openedY] = await core.run([
-    powerPublic(modN2(N0), [C, z1], [D, -e]), // D is a unit: both powers on one side share their squarings
+  const [shifted, masked, encrypted, powerOfY, committedX, powerOfS, committedY, powerOfT] = await core.run([
+    powerPublic(modN2(N0), [C, z1], [D, -e]), // D is a unit: both powers on one side share their squarings; the verifier's factors spare the inversion
     encryptPublic(N0, z2, w),
     encryptPublic(N1, z2, wy),
-    powerPublic(modN2(N1), [By, 1n], [Y, e]),
+    powerPublic(modN2(N1), [Y, abs(e)]),
     commitPublic(setup, z1, z3),
-    powerPublic(modN(setup), [E, 1n], [S, e]),
+    powerPublic(modN(setup), [S, abs(e)]),
     commitPublic(setup, z2, z4),
-    powerPublic(modN(setup), [F, 1n], [T, e]),
+    powerPublic(modN(setup), [T, abs(e)]),
   ]);
   // (1) C^z1·enc_N0(z2; w) ≡ A·D^e mod N0²
   check(NAME, (shifted * masked) % (N0.n * N0.n) === A, 'C^z1·enc_N0(z2; w) ≡ A·D^e mod N0²');
   // (2) z1·G = B_x + e·X
   check(NAME, mulPublic(G, z1).equals(Bx.add(mulPublic(X, e))), 'z1·G = B_x + e·X');
   // (3) enc_N1(z2; w_y) ≡ B_y·Y^e mod N1²
-  check(NAME, encrypted === expected, 'enc_N1(z2; w_y) ≡ B_y·Y^e mod N1²');
+  check(NAME, balances(encrypted, By, powerOfY, e, N1.n * N1.n), 'enc_N1(z2; w_y) ≡ B_y·Y^e mod N1²');
   // (4) s^z1·t^z3 ≡ E·S^e mod N̂
-  check(NAME, committedX === openedX, 's^z1·t^z3 ≡ E·S^e mod N̂');
+  check(NAME, balances(committedX, E, powerOfS, e, setup.n), 's^z1·t^z3 ≡ E·S^e mod N̂');
   // (5) s^z2·t^z4 ≡ F·T^e mod N̂
-  check(NAME, committedY === openedY, 's^z2·t^z4 ≡ F·T^e mod N̂');
+  check(NAME, balances(committedY, F, powerOfT, e, setup.n), 's^z2·t^z4 ≡ F·T^e mod N̂');
 }
 
 /** e ∈ ±q over (N̂, s, t, N0, N1, C, D, Y, X, A, B_x, B_y, E, S, F, T). */

@@ -25,6 +25,7 @@ import {
 import { G, modQ, mul, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
 import { checkPoints, checkRange, checkResidues, checkSizes, checkUnits } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
+import { abs, balances } from './integers.ts';
 import { maskBits, modulusBits, type Parameters } from './parameters.ts';
 import { maskOfCommitment, maskOfMask, maskOfWitness, unit } from './sampling.ts';
 
@@ -111,14 +112,14 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
 
   const e = challenge(statement, proof, context);
-  const [encrypted, expected, committed, opened] = await core.run([
+  const [encrypted, powerOfC, committed, powerOfS] = await core.run([
     encryptPublic(N0, z1, z2),
-    powerPublic(modN2(N0), [D, 1n], [C, e]),
+    powerPublic(modN2(N0), [C, abs(e)]),
     commitPublic(setup, z1, z3),
-    powerPublic(modN(setup), [T, 1n], [S, e]),
+    powerPublic(modN(setup), [S, abs(e)]),
   ]);
   // enc_N0(z1; z2) ≡ D·C^e mod N0²
-  check(NAME, encrypted === expected, 'enc_N0(z1; z2) ≡ D·C^e mod N0²');
+  check(NAME, balances(encrypted, D, powerOfC, e, N0.n * N0.n), 'enc_N0(z1; z2) ≡ D·C^e mod N0²');
   // w·A + z1·G = Y + e·X
   check(
     NAME,
@@ -130,7 +131,7 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   // w·G = Z + e·B
   check(NAME, mulPublic(G, w).equals(Z.add(mulPublic(B, e))), 'w·G = Z + e·B');
   // s^z1·t^z3 ≡ T·S^e mod N̂
-  check(NAME, committed === opened, 's^z1·t^z3 ≡ T·S^e mod N̂');
+  check(NAME, balances(committed, T, powerOfS, e, setup.n), 's^z1·t^z3 ≡ T·S^e mod N̂');
 }
 
 /** e ∈ ±q over (N̂, s, t, N0, C, A, B, X, S, T, D, Y, Z). */

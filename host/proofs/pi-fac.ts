@@ -13,7 +13,7 @@ import { plusMinus } from '../base/random.ts';
 import { commit, commitPublic, modN, power, powerPublic, type PaillierPublic, type RingPedersenKey } from '../core/types.ts';
 import { checkRange, checkSizes, checkUnits } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
-import { isqrt } from './integers.ts';
+import { abs, balances, isqrt } from './integers.ts';
 import { maskBits, modulusBits, type Parameters } from './parameters.ts';
 import { maskOfCommitment, maskOfMask } from './sampling.ts';
 
@@ -106,18 +106,18 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   checkRange(NAME, { z1, z2 }, isqrt(N.n) << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)·√N');
 
   const e = challenge(statement, proof, context);
-  const [committedP, openedP, committedQ, openedQ, product, masked] = await core.run([
+  const [committedP, powerOfP, committedQ, powerOfQ, product, masked] = await core.run([
     commitPublic(setup, z1, w1),
-    powerPublic(modN(setup), [A, 1n], [P, e]),
+    powerPublic(modN(setup), [P, abs(e)]),
     commitPublic(setup, z2, w2),
-    powerPublic(modN(setup), [B, 1n], [Q, e]),
+    powerPublic(modN(setup), [Q, abs(e)]),
     powerPublic(modN(setup), [Q, z1]),
     commitPublic(setup, -N.n * e, v), // t^v·(s^N)^−e
   ]);
   // s^z1·t^w1 ≡ A·P^e mod N̂
-  check(NAME, committedP === openedP, 's^z1·t^w1 ≡ A·P^e mod N̂');
+  check(NAME, balances(committedP, A, powerOfP, e, setup.n), 's^z1·t^w1 ≡ A·P^e mod N̂');
   // s^z2·t^w2 ≡ B·Q^e mod N̂
-  check(NAME, committedQ === openedQ, 's^z2·t^w2 ≡ B·Q^e mod N̂');
+  check(NAME, balances(committedQ, B, powerOfQ, e, setup.n), 's^z2·t^w2 ≡ B·Q^e mod N̂');
   // Q^z1·t^v ≡ T·(s^N)^e mod N̂
   check(NAME, (product * masked) % setup.n === T, 'Q^z1·t^v ≡ T·(s^N)^e mod N̂');
 }

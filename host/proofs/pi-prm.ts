@@ -61,6 +61,7 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   const { core, parameters } = context;
   const { min, max } = modulusBits(parameters);
 
+  check(NAME, n > 1n, 'N̂ > 1');
   check(NAME, bitLength(n) >= min && bitLength(n) <= max, `${min} ≤ bitlen(N̂) ≤ ${max}`);
   check(NAME, (n & 1n) === 1n, 'N̂ odd');
   check(NAME, await isComposite(n), 'N̂ composite');
