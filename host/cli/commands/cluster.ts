@@ -1,0 +1,201 @@
+/** `cluster status|nodes`, `presig generate|status`, `dkg status`, `health`, `events` */
+import type { Command } from 'commander';
+import type { z } from 'zod';
+import type * as responses from '../../api/responses.ts';
+import { sats } from '../amounts.ts';
+import type { Io } from '../io.ts';
+import type { Session } from '../session.ts';
+import { grid, record } from '../table.ts';
+import { ago, painted, plain } from '../text.ts';
+import { action, identifier, integer } from './options.ts';
+
+type Status = z.output<typeof responses.clusterStatus>;
+type Nodes = z.output<typeof responses.clusterNodes>;
+type Pools = z.output<typeof responses.pools>;
+type Generated = z.output<typeof responses.generated>;
+type Ceremonies = z.output<typeof responses.ceremonies>;
+type Health = z.output<typeof responses.health>;
+type Event = z.output<typeof responses.event>;
+
+export function registerCluster(program: Command, io: Io): void {
+  const cluster = program.command('cluster').description('the nodes');
+  cluster.command('status').description('the cluster as the node asked sees it').action(action(io, clusterStatus));
+  cluster.command('nodes').description('every node and the link to it').action(action(io, clusterNodes));
+
+  const presig = program.command('presig').alias('pool').description('presignatures: the pool that makes signing one round');
+  presig
+    .command('generate')
+    .description('make presignatures now')
+    .requiredOption('--count <n>', 'how many', integer('--count', 1, 1000))
+    .option('--wallet <id>', 'of which wallet; the default wallet when absent', identifier('--wallet'))
+    .action(action(io, generate));
+  presig
+    .command('status')
+    .description('levels per wallet and signer set')
+    .option('--wallet <id>', 'of one wallet', identifier('--wallet'))
+    .action(action(io, poolStatus));
+
+  program
+    .command('dkg')
+    .description('ceremonies')
+    .command('status')
+    .description('ceremonies, running and ended')
+    .action(action(io, ceremonies));
+  program.command('health').description('is the node well; exit code 1 when it is critical').action(action(io, health));
+  program
+    .command('events')
+    .alias('watch')
+    .description('follow what happens until Ctrl-C; with --json one document per line')
+    .action(action(io, events));
+}
+
+async function clusterStatus(session: Session): Promise<void> {
+  const answer = await (await session.client()).get<Status>('/api/v1/cluster/status');
+  session.print(answer, () =>
+    record(session.paint, [
+      ['status', { painted: painted(session.paint, answer.status) }],
+      ['nodes', `${answer.healthy_nodes} of ${answer.total_nodes} healthy, ${answer.threshold} needed to sign`],
+      ['network', answer.network],
+      ['asked', `${answer.node_id} (kernel ${answer.kernel})`],
+      ['at', answer.timestamp],
+    ]),
+  );
+}
+
+async function clusterNodes(session: Session): Promise<void> {
+  const answer = await (await session.client()).get<Nodes>('/api/v1/cluster/nodes');
+  session.print(answer, () =>
+    grid(
+      session.paint,
+      ['node', 'status', 'address', 'last seen', 'round trip', 'problem'],
+      answer.nodes.map((node) => [
+        node.node_id,
+        { painted: painted(session.paint, node.status) },
+        node.address,
+        ago(node.last_seen, session.now),
+        node.rtt_ms === null ? '–' : `${node.rtt_ms.toFixed(1)} ms`,
+        node.problem ?? '–',
+      ]),
+      'no nodes',
+    ),
+  );
+}
+
+async function generate(session: Session, { count, wallet }: { count: number; wallet?: string }): Promise<void> {
+  session.note(`making ${count} presignatures: this may take a while`);
+  const answer = await (await session.client()).post<Generated>('/api/v1/presig/generate', { wallet_id: wallet, count });
+  session.print(answer, () =>
+    record(session.paint, [
+      ['wallet', answer.wallet_id],
+      ['made', answer.generated],
+      ['pool', answer.new_pool_size],
+      ['took', `${(answer.duration_ms / 1000).toFixed(1)} s`],
+    ]),
+  );
+}
+
+async function poolStatus(session: Session, { wallet }: { wallet?: string }): Promise<void> {
+  const answer = await (await session.client()).get<Pools>('/api/v1/pool/status', { wallet_id: wallet });
+  session.print(answer, () =>
+    grid(
+      session.paint,
+      ['wallet', 'available', 'target', 'in use', 'used', 'failed', 'signer set', 'ready'],
+      answer.pools.flatMap((pool) => {
+        const level = [
+          pool.wallet_id,
+          `${pool.available}${pool.generating ? ' (filling)' : ''}`,
+          pool.target,
+          pool.in_use,
+          pool.used,
+          pool.failed,
+        ];
+        const sets = pool.sets.map((set) => [
+          set.signers.join(', '),
+          set.blocked ? { painted: session.paint('red', `${set.ready} (blocked)`) } : set.ready,
+        ]);
+        const [first = ['–', '–'], ...others] = sets;
+        return [[...level, ...first], ...others.map((set) => ['', '', '', '', '', '', ...set])];
+      }),
+      'no pools',
+    ),
+  );
+}
+
+async function ceremonies(session: Session): Promise<void> {
+  const answer = await (await session.client()).get<Ceremonies>('/api/v1/dkg/status');
+  session.print(answer, () =>
+    grid(
+      session.paint,
+      ['ceremony', 'kind', 'protocol', 'wallet', 'status', 'progress', 'started', 'culprits', 'error'],
+      answer.ceremonies.map((one) => [
+        one.id,
+        one.kind,
+        one.protocol,
+        one.wallet_id ?? '–',
+        { painted: painted(session.paint, one.status) },
+        one.progress === null ? '–' : `${one.progress.step} ${one.progress.done} of ${one.progress.total}`,
+        ago(one.started_at, session.now),
+        one.culprits.length === 0 ? '–' : one.culprits.join(', '),
+        one.error ?? '–',
+      ]),
+      'no ceremonies',
+    ),
+  );
+}
+
+async function health(session: Session): Promise<number> {
+  const answer = await (await session.client()).get<Health>('/health');
+  const yes = (value: boolean) => ({ painted: painted(session.paint, value ? 'yes' : 'no') });
+  session.print(answer, () =>
+    record(session.paint, [
+      ['status', { painted: painted(session.paint, answer.status) }],
+      ['node', `${answer.node_id}, version ${answer.version}, kernel ${answer.kernel}`],
+      ['up', `${Math.round(answer.uptime_seconds)} s`],
+      ['peers', `${answer.peers_connected} of ${answer.peer_count} connected`],
+      ['presignatures', answer.pool_size],
+      ['PostgreSQL', yes(answer.postgres_connected)],
+      ['Bitcoin', yes(answer.bitcoin_connected)],
+    ]),
+  );
+  return answer.status === 'critical' ? 1 : 0;
+}
+
+async function events(session: Session): Promise<void> {
+  const client = await session.client();
+  const end = new AbortController();
+  const interrupt = () => end.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  try {
+    for await (const event of client.events(end.signal)) {
+      const line = session.json ? JSON.stringify(event) : eventLine(session, event as Event);
+      session.io.stdout.write(`${line}\n`);
+    }
+  } finally {
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
+}
+
+function eventLine({ paint }: Session, event: Event): string {
+  const time = paint('dim', new Date().toISOString().slice(11, 19));
+  switch (event.type) {
+    case 'transaction': {
+      const { tx_id, state, amount_sats, error } = event.transaction;
+      const reason = error === null ? '' : `: ${plain(error)}`;
+      return `${time} payment ${plain(tx_id)} ${event.previous ?? 'new'} → ${painted(paint, state)} ${sats(amount_sats)}${reason}`;
+    }
+    case 'vote':
+      return `${time} vote on ${plain(event.tx_id)} by ${plain(event.vote.node_id)}: ${painted(paint, event.vote.value)} ${plain(event.vote.reason)}`;
+    case 'ceremony': {
+      const { kind, id, status, progress } = event.ceremony;
+      const step = progress === null ? '' : ` ${plain(progress.step)} ${progress.done} of ${progress.total}`;
+      return `${time} ${kind} ${plain(id)} ${painted(paint, status)}${step}`;
+    }
+    case 'pool':
+      return `${time} pool of ${plain(event.pool.wallet_id)}: ${event.pool.available} of ${event.pool.target}`;
+    case 'peer':
+      return `${time} node ${plain(event.node_id)}: ${painted(paint, event.status)}`;
+    default:
+      // A newer server may know more kinds.
+      return `${time} ${plain(JSON.stringify(event))}`;
+  }
+}
