@@ -21,7 +21,7 @@ export interface HttpOptions {
   /** Milliseconds before the first repetition; doubled for each further one (1, 2, 4 s …). */
   readonly backoffMs?: number;
   /** Waits between attempts; replaced in tests. */
-  readonly sleep?: (milliseconds: number) => Promise<unknown>;
+  readonly sleep?: (milliseconds: number, signal: AbortSignal) => Promise<unknown>;
   /** Told of each attempt that failed and will be repeated. */
   readonly onRetry?: (failure: { readonly path: string; readonly attempt: number; readonly reason: string }) => void;
 }
@@ -35,12 +35,19 @@ export interface HttpAnswer {
 export const BACKEND = 'bitcoin backend';
 const REMEDY = 'check that the Bitcoin backend is running and reachable at the configured URL, then try again';
 
+/** Ends early, without an error, when the signal is given. */
+const pause = (milliseconds: number, signal: AbortSignal): Promise<unknown> =>
+  delay(milliseconds, undefined, { signal }).catch((error: unknown) => {
+    if (!signal.aborted) throw error;
+  });
+
 /** A failed attempt that is worth another. */
 class Transient extends Error {}
 
 export class BackendHttp {
   readonly #base: string;
   readonly #agent: Agent;
+  readonly #closed = new AbortController();
   readonly #options: Required<Omit<HttpOptions, 'url' | 'connectMs' | 'headersMs' | 'bodyMs' | 'maxBytes' | 'onRetry'>> &
     Pick<HttpOptions, 'onRetry'>;
 
@@ -51,7 +58,7 @@ export class BackendHttp {
       totalMs: options.totalMs ?? 30_000,
       attempts: options.attempts ?? 3,
       backoffMs: options.backoffMs ?? 1_000,
-      sleep: options.sleep ?? delay,
+      sleep: options.sleep ?? pause,
       ...(options.onRetry === undefined ? {} : { onRetry: options.onRetry }),
     };
     this.#agent = new Agent({
@@ -75,8 +82,9 @@ export class BackendHttp {
     return this.#repeat('POST', path, body);
   }
 
-  /** Ends all connections; requests under way fail. */
+  /** Ends all connections; requests under way and those that wait for a repetition fail at once. */
   close(): Promise<void> {
+    this.#closed.abort();
     return this.#agent.destroy();
   }
 
@@ -88,13 +96,15 @@ export class BackendHttp {
         return await this.#once(method, path, body);
       } catch (error) {
         if (!(error instanceof Transient)) throw error;
+        if (this.#closed.signal.aborted)
+          throw new Unavailable(BACKEND, 'the connection to the Bitcoin backend is closed', 'start the node again', { cause: error });
         if (attempt >= attempts) {
           throw new Unavailable(BACKEND, `${method} ${this.#base}${path} failed ${attempt} times: ${error.message}`, REMEDY, {
             cause: error,
           });
         }
         onRetry?.({ path, attempt, reason: error.message });
-        await sleep(backoffMs * 2 ** (attempt - 1));
+        await sleep(backoffMs * 2 ** (attempt - 1), this.#closed.signal);
       }
     }
   }

@@ -87,6 +87,7 @@ function scriptCodeOf(input: SignedFields['inputs'][number]): Uint8Array {
 export function sighashPreimage(tx: SignedFields, index: number): Uint8Array {
   const input = tx.inputs[index];
   if (input === undefined) throw new Defect(`no input ${index} in a transaction of ${tx.inputs.length}`);
+  invariant(tx.outputs.length > 0, 'a transaction has outputs before it is signed');
   const reference = unsignedTransaction(tx);
   switch (scriptType(input.script)) {
     case 'p2wpkh':

@@ -102,7 +102,8 @@ const HALF_ORDER = secp256k1.Point.Fn.ORDER >> 1n;
 
 /**
  * Puts an ECDSA signature into the witness of a P2WPKH or P2WSH input: strict DER, SIGHASH_ALL.
- * @throws Defect unless 0 < r < q, 0 < s ≤ q/2 (BIP-146: a high s is not relayed) and the key is the one the input is locked to.
+ * {@link finalize} checks that it holds and that the key is the one the input is locked to.
+ * @throws Defect unless 0 < r < q and 0 < s ≤ q/2 (BIP-146: a high s is not relayed).
  */
 export function attachEcdsa(
   payment: UnsignedPayment,
@@ -174,8 +175,9 @@ function verifyWitness(payment: UnsignedPayment, index: number, stack: readonly 
   const digest = sighash(payment, index);
   const [signature, lock] = stack;
   if (signature === undefined) return false;
-  if (scriptType(script) === 'p2tr') return schnorr.verify(signature, digest, script.subarray(2));
-  if (lock === undefined || signature.at(-1) !== Transaction.SIGHASH_ALL) return false;
+  if (scriptType(script) === 'p2tr')
+    return stack.length === 1 && signature.length === 64 && schnorr.verify(signature, digest, script.subarray(2));
+  if (lock === undefined || stack.length !== 2 || signature.at(-1) !== Transaction.SIGHASH_ALL) return false;
 
   const isKeyHash = scriptType(script) === 'p2wpkh';
   const commitment = isKeyHash ? crypto.hash160(lock) : sha256(lock);

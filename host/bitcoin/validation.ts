@@ -8,7 +8,7 @@ import { outpoint, type Coin, type PaymentPolicy } from './coins.ts';
 import { checkFee, checkFeeRate, feeFor, outputWeight, transactionWeight } from './fees.ts';
 import type { Network } from './networks.ts';
 import { amountOf, feeOf, LOCKTIME_THRESHOLD, SEQUENCE, type PaymentIntent, type UnsignedPayment } from './payment.ts';
-import { dustLimit, MAX_MONEY, type WalletScript } from './scripts.ts';
+import { dustLimit, type WalletScript } from './scripts.ts';
 import { intendedOutputs } from './transaction.ts';
 
 /** What this node's own backend says. */
@@ -156,9 +156,8 @@ function checkOutputs(payment: UnsignedPayment, { wallet, network, policy, inten
 }
 
 function checkCost(payment: UnsignedPayment, { wallet, policy, intent }: ValidationContext): void {
-  const spent = payment.inputs.reduce((sum, input) => sum + input.value, 0n);
   const fee = feeOf(payment);
-  if (fee < 0n || spent > MAX_MONEY) {
+  if (fee < 0n) {
     throw new Refusal('bad_amount', 'outputs', `the payment gives out ${-fee} sat more than it spends`, 'spend more coins or send less');
   }
   if (payment.feeRate !== intent.feeRate) {
