@@ -20,7 +20,8 @@ const newest = (path) => {
 
 /** Runs `commands` unless the stamp is newer than every input. A failing command ends the build with its exit code. */
 function part(name, inputs, outputs, stamp, commands) {
-  const fresh = existsSync(stamp) && outputs.every((path) => existsSync(path)) && inputs.every((path) => newest(path) < statSync(stamp).mtimeMs);
+  const fresh =
+    existsSync(stamp) && outputs.every((path) => existsSync(path)) && inputs.every((path) => newest(path) < statSync(stamp).mtimeMs);
   if (ifStale && fresh) return;
   const begin = Date.now();
   for (const [program, ...args] of commands) {
@@ -41,17 +42,10 @@ const asc = package_('assemblyscript', 'bin/asc.js');
 part(
   'wasm',
   ['assembly', 'asconfig.json', 'package-lock.json'],
-  ['build/release.wasm', 'build/debug.wasm'],
+  ['build/fma.wasm', 'build/extmul.wasm', 'build/debug-fma.wasm', 'build/debug-extmul.wasm'],
   'build/.stamp',
-  [
-    [asc, 'assembly/index.ts', '--target', 'release'],
-    [asc, 'assembly/index.ts', '--target', 'debug'],
-  ],
+  ['release-fma', 'release-extmul', 'debug-fma', 'debug-extmul'].map((target) => [asc, 'assembly/index.ts', '--target', target]),
 );
-part(
-  'typescript',
-  ['host', 'bench', 'tsconfig.json', 'package-lock.json'],
-  ['dist/host'],
-  'dist/.stamp',
-  [[package_('typescript', 'bin/tsc'), '-p', 'tsconfig.json']],
-);
+part('typescript', ['host', 'bench', 'tsconfig.json', 'package-lock.json'], ['dist/host'], 'dist/.stamp', [
+  [package_('typescript', 'bin/tsc'), '-p', 'tsconfig.json'],
+]);

@@ -1,0 +1,40 @@
+/**
+ * A context holds everything that depends on the modulus only: one modulus N (a *single* context), or two moduli of one size class whose
+ * numbers travel side by side in the two lanes (a *pair* context).
+ *
+ * The kernels compute modulo M = k·N with k chosen so that M ≡ −1 mod 2^w (w: bits of a digit). The Montgomery quotient digit is then the
+ * low digit of the column itself, without a multiplication. Numbers inside are Montgomery residues x·R mod N, R = 2^(w·digits) ≥ 4M, kept
+ * below 2M; the multiple of N is removed once, on export (words.ts).
+ *
+ * Layout (u32 fields): the header below, then the tables it points to, all within `contextBytes`.
+ */
+
+/** 1 or 2. */
+export const LANES: usize = 0;
+/** Digits of a number; even. */
+export const DIGITS: usize = 4;
+/** Vectors of a number: `digits` in a pair context (lane ℓ = number ℓ), `digits`/2 in a single one (lane 0 = low half, lane 1 = high half). */
+export const VECTORS: usize = 8;
+/** Bits of a digit, w. */
+export const WIDTH: usize = 12;
+/** 32-bit words of a number outside. */
+export const WORDS_OF: usize = 16;
+/** Bytes of a number inside, both lanes; a multiple of 16. */
+export const SIZE: usize = 20;
+/** −N⁻¹ mod 2^32, per lane. */
+export const INVERSE: usize = 24;
+/** Pointers: (M + 1)/2^w; R mod N (the number one); R² mod N; 2^(32·words) mod N; start values of a product's columns, of a square's. */
+export const MODULUS: usize = 32;
+export const ONE: usize = 36;
+export const SQUARED: usize = 40;
+export const OUT: usize = 44;
+export const PRODUCT_START: usize = 48;
+export const SQUARE_START: usize = 52;
+/** N in 32-bit words, lane after lane. */
+export const PLAIN: usize = 56;
+export const HEADER_BYTES: usize = 64;
+
+@inline
+export function field(context: usize, offset: usize): usize {
+  return <usize>load<u32>(context + offset);
+}

@@ -1,0 +1,34 @@
+/**
+ * The static areas of linear memory that the arithmetic uses between its own steps. They hold secrets while a call runs; `wipe` clears them,
+ * and the host calls it at the end of every task. Everything else lives in areas that the host hands in.
+ */
+
+/** Vectors of zeros in front of the accumulator: the single-number reduction reads up to three columns before column 0. */
+const FRONT: usize = 64;
+/** Columns of the widest accumulator: two lanes of 232 integer limbs, twice, and a margin for the row passes. */
+const ACCUMULATOR_BYTES: i32 = 64 + 16 * 480;
+const LINEAR_BYTES: i32 = 1024;
+/** 2·192 + 1 words of 6144 bits while a number is reduced. */
+const WORD_BYTES: i32 = 1600;
+const GCD_BYTES: i32 = 5120;
+
+const accumulatorArea: usize = memory.data(ACCUMULATOR_BYTES, 16);
+/** Column 0 of the product that is being built, 16 bytes (two lanes) per column. */
+export const ACCUMULATOR: usize = accumulatorArea + FRONT;
+/** One operand in plain digit order, for broadcasting digit by digit. */
+export const LINEAR: usize = memory.data(LINEAR_BYTES, 16);
+/** Two numbers in 32-bit words: a modulus' multiple, and the number on its way in or out. */
+export const WORDS: usize = memory.data(WORD_BYTES, 16);
+export const OTHER_WORDS: usize = memory.data(WORD_BYTES, 16);
+/** A number inside, while a context is set up. */
+export const BASE_TWO: usize = memory.data(2048, 16);
+/** f, g, d, e and the modulus of the greatest common divisor, in 30-bit limbs. */
+export const GCD: usize = memory.data(GCD_BYTES, 16);
+
+export function wipeStatic(): void {
+  memory.fill(accumulatorArea, 0, ACCUMULATOR_BYTES);
+  memory.fill(LINEAR, 0, LINEAR_BYTES);
+  memory.fill(WORDS, 0, WORD_BYTES);
+  memory.fill(OTHER_WORDS, 0, WORD_BYTES);
+  memory.fill(GCD, 0, GCD_BYTES);
+}

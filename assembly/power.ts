@@ -1,0 +1,111 @@
+/**
+ * Exponentiation. All terms of a product share the squarings (Straus). One call works in the context's lanes: one product of powers, or two
+ * independent ones of the same shape.
+ *
+ * Secret exponents: fixed windows over a fixed number of bits, every table entry read for every window, and the sign taken in by selecting
+ * between the base and its inverse. Public exponents: tables read by address, and, for one number, sliding windows.
+ */
+import { field, LANES, ONE, SIZE, WORDS_OF } from './context';
+import { lookup, multiply, select, selectShared, square } from './kernel';
+import { enter, exportNumber, importNumber } from './words';
+
+/** Bits [at, at + width) of the little-endian words at `e`, of which there are `words`; zeros above. */
+@inline
+function window(e: usize, words: u32, at: u32, width: u32): u32 {
+  const i = at >> 5;
+  const low: u64 = load<u32>(e + (<usize>i << 2));
+  const high: u64 = i + 1 < words ? load<u32>(e + (<usize>(i + 1) << 2)) : 0;
+  return <u32>(((low | (high << 32)) >> (at & 31)) & ((1 << width) - 1));
+}
+
+/** Takes a two's complement number in place to its absolute value; −1 for a negative one, else 0. */
+function absolute(e: usize, words: u32): u32 {
+  const sign = <u32>(<i32>load<u32>(e + (<usize>(words - 1) << 2)) >> 31);
+  let carry: u64 = sign & 1;
+  for (let i: u32 = 0; i < words; i++) {
+    const p = e + (<usize>i << 2);
+    const v = <u64>(load<u32>(p) ^ sign) + carry;
+    store<u32>(p, <u32>v);
+    carry = v >> 32;
+  }
+  return sign;
+}
+
+/** The bytes of the area that `power` works in, after its input. */
+export function powerBytes(context: usize, terms: u32, width: u32): usize {
+  return field(context, SIZE) * (2 + ((<usize>terms) << width));
+}
+
+/**
+ * factor · ∏ base^exponent for each lane; the canonical results replace the start of `input`, lane after lane.
+ *
+ * `input`: for each term, how many bits of its exponent to read (u32; public, and the same for all lanes); padding to 16 bytes; then for each
+ * term and lane the base and its inverse (big-endian, the modulus' length each) and the exponent (little-endian two's complement, `words`
+ * 32-bit words); then, when `factors` is 1, a factor for each lane. `signs`: 1 when exponents may be negative; the inverses are read only then.
+ * `area`: powerBytes bytes, 16-aligned. Windows have `width` ≥ 2 bits.
+ */
+export function power(context: usize, input: usize, area: usize, terms: u32, words: u32, width: u32, signs: u32, secret: u32, factors: u32): void {
+  const size = field(context, SIZE);
+  const lanes = field(context, LANES);
+  const length = field(context, WORDS_OF) << 2;
+  const exponentAt = length << 1;
+  const perLane = exponentAt + (<usize>words << 2);
+  const perTerm = lanes * perLane;
+  const data = input + ((<usize>(terms << 2) + 15) & ~15);
+  const accumulator = area;
+  const chosen = area + size;
+  const tables = chosen + size;
+  const entries: u32 = 1 << width;
+  const tableBytes = size << width;
+  let bits: u32 = 0;
+
+  for (let term: u32 = 0; term < terms; term++) {
+    bits = max(bits, load<u32>(input + (<usize>term << 2)));
+    const table = tables + <usize>term * tableBytes;
+    const base = table + size;
+    const at = data + <usize>term * perTerm;
+    memory.copy(table, field(context, ONE), size);
+    for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, base, lane, at + lane * perLane);
+    enter(context, base);
+    if (signs) {
+      // Entry 2 holds the inverse for a moment; the sign of each lane selects between the two.
+      const inverse = base + size;
+      for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, inverse, lane, at + lane * perLane + length);
+      enter(context, inverse);
+      const s0 = absolute(at + exponentAt, words) & 1;
+      const s1 = lanes == 2 ? absolute(at + perLane + exponentAt, words) & 1 : s0;
+      select(context, chosen, base, 2, s0, s1);
+      memory.copy(base, chosen, size);
+    }
+    for (let i: usize = 2; i < entries; i += 2) {
+      square(context, table + i * size, table + (i >> 1) * size);
+      multiply(context, table + (i + 1) * size, table + i * size, base);
+    }
+  }
+
+  memory.copy(accumulator, field(context, ONE), size);
+  const top = <i32>((bits + width - 1) / width * width - width);
+  for (let position = top; position >= 0; position -= width) {
+    if (position != top) for (let i: u32 = 0; i < width; i++) square(context, accumulator, accumulator);
+    for (let term: u32 = 0; term < terms; term++) {
+      if (<u32>position >= load<u32>(input + (<usize>term << 2))) continue;
+      const e = data + <usize>term * perTerm + exponentAt;
+      const d0 = window(e, words, position, width);
+      const d1 = lanes == 2 ? window(e + perLane, words, position, width) : d0;
+      const table = tables + <usize>term * tableBytes;
+      if (secret) {
+        select(context, chosen, table, entries, d0, d1);
+        multiply(context, accumulator, accumulator, chosen);
+      } else if (d0 | d1) {
+        lookup(context, chosen, table, d0, d1);
+        multiply(context, accumulator, accumulator, chosen);
+      }
+    }
+  }
+  if (factors) {
+    for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, chosen, lane, data + <usize>terms * perTerm + lane * length);
+    enter(context, chosen);
+    multiply(context, accumulator, accumulator, chosen);
+  }
+  exportNumber(context, input, accumulator);
+}

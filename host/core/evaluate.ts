@@ -1,0 +1,204 @@
+/**
+ * Operations on the machine. Each is written as a generator that yields products of powers and receives their values, so that the driver can
+ * put two products of equal shape into the two lanes: the halves of a CRT computation, or the products of two operations.
+ */
+import { bitLength } from '../base/bytes.ts';
+import type { Machine, Product } from './machine.ts';
+import { shapeOf } from './machine.ts';
+import { deriveSecrets, mod, recombine, type Halves, type KeySecrets } from './secrets.ts';
+import { Recent } from './recent.ts';
+import { hasFactors, type Modulus, type Operation, type PaillierSecret, type RingPedersenSecret, type Term } from './types.ts';
+
+type Steps = Generator<Product[], bigint, bigint[]>;
+type Factored = PaillierSecret | RingPedersenSecret;
+
+/** The length of a secret exponent is rounded up to this many bits, so that it tells only which bound of the protocol the exponent has. */
+const GRAIN = 256;
+export const paddedBits = (exponent: bigint): number => Math.max(GRAIN, Math.ceil(bitLength(exponent) / GRAIN) * GRAIN);
+
+export class Evaluator {
+  readonly #machine: Machine;
+  readonly #secrets = new Recent<bigint, KeySecrets>(8);
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** One operation, or several whose products are paired where their shapes agree. @throws RangeError */
+  evaluate(operations: readonly Operation[]): bigint[] {
+    const runs = operations.map((operation) => this.#steps(operation));
+    const states = runs.map((run) => run.next());
+    for (;;) {
+      const open = states.flatMap((state, i) => (state.done ? [] : [{ i, products: state.value }]));
+      if (open.length === 0) return states.map(({ value }) => value as bigint);
+      const values = this.#products(open.flatMap(({ products }) => products));
+      for (const { i, products } of open) states[i] = runs[i]!.next(values.splice(0, products.length));
+    }
+  }
+
+  #products(products: readonly Product[]): bigint[] {
+    const values = new Array<bigint>(products.length);
+    const waiting = new Map<string, number>();
+    products.forEach((product, i) => {
+      const shape = shapeOf(product);
+      const partner = waiting.get(shape);
+      if (partner === undefined) {
+        waiting.set(shape, i);
+        return;
+      }
+      waiting.delete(shape);
+      [values[partner], values[i]] = this.#machine.products([products[partner]!, product]) as [bigint, bigint];
+    });
+    for (const i of waiting.values()) values[i] = this.#machine.products([products[i]!])[0]!;
+    return values;
+  }
+
+  #steps(operation: Operation): Steps {
+    switch (operation.op) {
+      case 'power':
+        return this.#power(operation.modulus, operation.terms, operation.secret);
+      case 'encrypt':
+        return hasFactors(operation.key)
+          ? this.#encryptOwn(operation.key, operation.m, operation.r)
+          : this.#encrypt(operation.key.n, operation.m, operation.r);
+      case 'decrypt':
+        return this.#decrypt(operation.key, operation.c);
+      case 'commit':
+        return this.#commit(operation);
+      case 'coprime':
+        return this.#coprime(operation.n, operation.values);
+    }
+  }
+
+  #secretsOf(key: Factored): KeySecrets {
+    let secrets = this.#secrets.get(key.n);
+    // The key's factors are compared, so that a wrong key never borrows another's secrets.
+    if (secrets === undefined || secrets.n.p !== key.p || secrets.n.q !== key.q) {
+      secrets = deriveSecrets(this.#machine, key);
+      this.#secrets.set(key.n, secrets);
+    }
+    return secrets;
+  }
+
+  *#power(modulus: Modulus, terms: readonly Term[], secret: boolean): Steps {
+    if (typeof modulus === 'bigint') return yield* this.#plain(modulus, terms, secret, false);
+    const { key } = modulus;
+    const n = modulus.mod === 'N' ? key.n : key.n * key.n;
+    // A base that shares a factor with the own modulus does not occur; for the sake of a right answer it takes the long way.
+    if (!hasFactors(key) || terms.some(({ base }) => base % key.p === 0n || base % key.q === 0n))
+      return yield* this.#plain(n, terms, secret, false);
+    const secrets = this.#secretsOf(key);
+    const half = modulus.mod === 'N' ? secrets.n : secrets.n2;
+    const order = (prime: bigint, m: bigint): bigint => (m / prime) * (prime - 1n);
+    const [a, b] = yield [
+      this.#product(half.p, terms, secret, true, order(key.p, half.p)),
+      this.#product(half.q, terms, secret, true, order(key.q, half.q)),
+    ];
+    return recombine(half, a!, b!);
+  }
+
+  *#plain(n: bigint, terms: readonly Term[], secret: boolean, hidden: boolean): Steps {
+    const [value] = yield [this.#product(n, terms, secret, hidden)];
+    return value!;
+  }
+
+  /**
+   * The product of `terms` mod n. Exponents that are longer than the `order` of the group (where it is known) are reduced by it; others keep their
+   * length. A secret exponent that is not reduced is treated as signed whatever its sign is, at the price of an inversion.
+   */
+  #product(n: bigint, terms: readonly Term[], secret: boolean, hidden: boolean, order?: bigint): Product {
+    const orderBits = order === undefined ? Infinity : bitLength(order);
+    const factors = terms.map(({ base, exponent }) => {
+      const b = mod(base, n);
+      const bits = secret ? paddedBits(exponent) : bitLength(exponent);
+      if (bits >= orderBits) return { base: b, exponent: mod(exponent, order!), bits: orderBits, signed: false };
+      if (!secret && exponent >= 0n) return { base: b, exponent, bits, signed: false };
+      const inverse = this.#machine.invert(b, n);
+      if (inverse === undefined && exponent < 0n) throw new RangeError('a negative exponent needs a base that is a unit modulo n');
+      return secret
+        ? { base: b, inverse: inverse ?? b, exponent, bits, signed: true }
+        : { base: inverse!, exponent: -exponent, bits, signed: false };
+    });
+    return { n, terms: factors, signed: factors.some(({ signed }) => signed), secret, hidden };
+  }
+
+  /** (1 + mN)·r^N mod N². The exponent N is public, so only base and factor are secret, and every path treats those alike. */
+  *#encrypt(n: bigint, m: bigint, r: bigint): Steps {
+    const factor = 1n + mod(m, n) * n;
+    const [value] = yield [
+      { n: n * n, terms: [{ base: mod(r, n), exponent: n, bits: bitLength(n) }], factor, signed: false, secret: false, hidden: false },
+    ];
+    return value!;
+  }
+
+  /** r^N mod p² = (r^(q mod (p−1)) mod p)^p, and the same for q: the inner power has half the size, the outer half the exponent. */
+  *#encryptOwn(key: PaillierSecret, m: bigint, r: bigint): Steps {
+    const { n, p, q } = key;
+    if (r % p === 0n || r % q === 0n) return yield* this.#encrypt(n, m, r);
+    const { n2 } = this.#secretsOf(key);
+    const bits = Math.max(bitLength(p), bitLength(q));
+    const hidden = { signed: false, secret: true, hidden: true };
+    const [x, y] = yield [
+      { n: p, terms: [{ base: mod(r, p), exponent: q % (p - 1n), bits }], ...hidden },
+      { n: q, terms: [{ base: mod(r, q), exponent: p % (q - 1n), bits }], ...hidden },
+    ];
+    const plain = 1n + mod(m, n) * n;
+    const [a, b] = yield [
+      { n: n2.p, terms: [{ base: x!, exponent: p, bits }], factor: plain % n2.p, ...hidden },
+      { n: n2.q, terms: [{ base: y!, exponent: q, bits }], factor: plain % n2.q, ...hidden },
+    ];
+    return recombine(n2, a!, b!);
+  }
+
+  /**
+   * m mod p = L_p(c^(p−1) mod p²)·h_p with h_p = (−q)⁻¹ mod p, as (1+N)^(p−1) = 1 − N mod p² and L_p of that is −q. And −p⁻¹ mod q is at hand from the
+   * recombination; −q⁻¹ mod p follows from it, as p·p⁻¹ + q·q⁻¹ = 1 + N for the inverses mod q and mod p.
+   */
+  *#decrypt(key: PaillierSecret, c: bigint): Steps {
+    const { n, p, q } = key;
+    const { n: half, n2 } = this.#secretsOf(key);
+    const bits = Math.max(bitLength(p), bitLength(q));
+    const hidden = { signed: false, secret: true, hidden: true };
+    const [a, b] = yield [
+      { n: n2.p, terms: [{ base: mod(c, n2.p), exponent: p - 1n, bits }], ...hidden },
+      { n: n2.q, terms: [{ base: mod(c, n2.q), exponent: q - 1n, bits }], ...hidden },
+    ];
+    const qInverse = (1n + n - p * half.pInverse) / q;
+    const m = recombine(half, ((((a! - 1n) / p) % p) * (p - qInverse)) % p, ((((b! - 1n) / q) % q) * (q - half.pInverse)) % q);
+    return 2n * m > n ? m - n : m;
+  }
+
+  *#commit({ setup, x, y, secret }: Operation & { op: 'commit' }): Steps {
+    const { n, s, t } = setup;
+    const plain = [
+      { base: s, exponent: x },
+      { base: t, exponent: y },
+    ];
+    if (!hasFactors(setup) || t % setup.p === 0n || t % setup.q === 0n) return yield* this.#plain(n, plain, secret, false);
+    // The owner knows s = t^λ: s^x·t^y = t^(λx + y), with the exponent reduced for each half.
+    const { n: half } = this.#secretsOf(setup);
+    const exponent = setup.lambda * x + y;
+    const bits = Math.max(bitLength(half.p), bitLength(half.q));
+    const side = (prime: bigint): Product => ({
+      n: prime,
+      terms: [{ base: mod(t, prime), exponent: mod(exponent, prime - 1n), bits }],
+      signed: false,
+      secret,
+      hidden: true,
+    });
+    const [a, b] = yield [side(half.p), side(half.q)];
+    return recombine(half, a!, b!);
+  }
+
+  // eslint-disable-next-line require-yield -- no powers: one inversion-free gcd of the product
+  *#coprime(n: bigint, values: readonly bigint[]): Steps {
+    return this.#machine.isUnit(
+      values.reduce((product, v) => mod(product * v, n), 1n % n),
+      n,
+    )
+      ? 1n
+      : 0n;
+  }
+}
+
+export type { Halves };

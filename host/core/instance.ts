@@ -1,0 +1,62 @@
+/**
+ * The one place that loads the WebAssembly modules (build/fma.wasm, build/extmul.wasm: the same source with and without relaxed SIMD).
+ */
+import { instantiateSync } from '@assemblyscript/loader';
+import { readFileSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { Defect } from '../base/errors.ts';
+
+export type KernelName = 'fma' | 'extmul';
+
+/** Exports of assembly/index.ts. Numbers are pointers and sizes in linear memory, unless said otherwise there. */
+export interface Exports extends Record<string, unknown> {
+  readonly memory: WebAssembly.Memory;
+  scratch(): number;
+  supported(): number;
+  contextBytes(lanes: number, bits: number): number;
+  contextInit(context: number, lanes: number, bits: number, moduli: number): void;
+  numberBytes(context: number): number;
+  powerBytes(context: number, terms: number, width: number): number;
+  power(
+    context: number,
+    input: number,
+    area: number,
+    terms: number,
+    words: number,
+    width: number,
+    signs: number,
+    secret: number,
+    factors: number,
+  ): void;
+  invert(n: number, x: number, bytes: number, wanted: number): number;
+  repeat(context: number, target: number, count: number, squarings: number): void;
+  wipe(from: number, bytes: number): void;
+}
+
+/** Engines before V8 11.4 (Node 20) keep relaxed SIMD behind a flag, which is set per process and must precede compilation. Later ones ignore it. */
+export function allowRelaxedSimd(): void {
+  setFlagsFromString('--experimental-wasm-relaxed-simd');
+}
+
+// Sources stand in host/core, compiled files in dist/host/core; build/ is beside host/ and dist/.
+const compiled = new URL(import.meta.url).pathname.endsWith('.js');
+const root = new URL(compiled ? '../../../' : '../../', import.meta.url);
+/** The compiled worker, also when this file itself runs from source. */
+export const workerFile = new URL('dist/host/core/worker.js', root);
+
+/** @throws WebAssembly.CompileError where the engine lacks what the module needs; an error of the file system when the build is missing. */
+export function compile(kernel: KernelName): WebAssembly.Module {
+  allowRelaxedSimd();
+  return new WebAssembly.Module(readFileSync(new URL(`build/${kernel}.wasm`, root)));
+}
+
+export function instantiate(module: WebAssembly.Module): Exports {
+  const { exports } = instantiateSync<Exports>(module, {
+    env: {
+      abort: (_message: number, _file: number, line: number, column: number) => {
+        throw new Defect(`arithmetic core: assertion at ${line}:${column}`);
+      },
+    },
+  });
+  return exports;
+}

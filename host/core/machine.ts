@@ -1,0 +1,199 @@
+/**
+ * One instance of the WebAssembly module with its memory: big integers in, big integers out. Contexts of public moduli are cached; everything
+ * else in linear memory (operands, tables, contexts of secret moduli) lives in a scratch region that is zeroed at the end of each call.
+ *
+ * What is not constant time here: converting a BigInt to bytes and back takes time by its length in digits (never by its value beyond that);
+ * V8's BigInt arithmetic, used elsewhere for a few additions and reductions per exponentiation, makes no promise at all.
+ */
+import { bigintToBytes, bitLength, bytesToBigint } from '../base/bytes.ts';
+import type { Exports } from './instance.ts';
+import { Recent } from './recent.ts';
+
+/** base^exponent in one lane. `inverse` of the base is needed where exponents are signed. */
+export interface Factor {
+  readonly base: bigint;
+  readonly inverse?: bigint;
+  readonly exponent: bigint;
+  /** Bits of |exponent| to read: a public bound. */
+  readonly bits: number;
+}
+
+/** factor · ∏ base^exponent mod n. All values below n and not negative; exponents too unless `signed`. */
+export interface Product {
+  readonly n: bigint;
+  readonly terms: readonly Factor[];
+  readonly factor?: bigint;
+  /** Exponents may be negative, and their sign is as secret as they are. */
+  readonly signed: boolean;
+  /** Whether time and addresses must not depend on the exponents. */
+  readonly secret: boolean;
+  /** The modulus itself is secret: its context is not kept. */
+  readonly hidden: boolean;
+}
+
+const align = (n: number): number => (n + 15) & ~15;
+const wordsOf = (n: bigint): number => Math.ceil(bitLength(n) / 32);
+
+/** Window bits with the fewest operations; a larger table would not fit the first-level cache, which full scans need. */
+export const windowFor = (bits: number): number => (bits <= 24 ? 2 : bits <= 80 ? 3 : bits <= 320 ? 4 : 5);
+
+/** Products that can share the two lanes have equal shapes: the size class of the modulus (with its word length), terms, lengths, treatment. */
+export const shapeOf = ({ n, terms, factor, signed, secret, hidden }: Product): string =>
+  [wordsOf(n), terms.map(({ bits }) => bits).join('+'), factor !== undefined, signed, secret, hidden].join();
+
+const CONTEXTS = 64;
+
+export class Machine {
+  readonly #exports: Exports;
+  /** Cached contexts by modulus, or by the two moduli of a pair. */
+  readonly #contexts: Recent<string, { pointer: number; bytes: number }>;
+  /** Freed permanent areas by size: sizes are few, as they follow the size classes of the moduli. */
+  readonly #free = new Map<number, number[]>();
+  /** End of the permanent areas; scratch begins here. */
+  #permanent: number;
+  /** End of the scratch in use. */
+  #top: number;
+
+  constructor(exports: Exports) {
+    this.#exports = exports;
+    this.#permanent = this.#top = exports.scratch();
+    this.#contexts = new Recent(CONTEXTS, ({ pointer, bytes }) => this.#release(pointer, bytes));
+  }
+
+  /** One product, or two of the same shape in the two lanes. Results are canonical. */
+  products(lanes: readonly [Product] | readonly [Product, Product]): bigint[] {
+    const [{ terms, factor, signed, secret }] = lanes;
+    const bytes = Math.max(...lanes.map(({ n }) => wordsOf(n))) * 4;
+    const words = Math.max(1, ...terms.map(({ bits }) => Math.ceil((bits + (signed ? 1 : 0)) / 32)));
+    const width = windowFor(Math.max(1, ...terms.map(({ bits }) => bits)));
+    return this.#scratch(() => {
+      const context = this.#context(lanes);
+      const lengths = align(4 * terms.length);
+      const perLane = 2 * bytes + 4 * words;
+      const input = this.#take(lengths + lanes.length * (terms.length * perLane + bytes) + 16);
+      const area = this.#take(this.#exports.powerBytes(context, terms.length, width));
+      const view = new DataView(this.#exports.memory.buffer);
+      terms.forEach(({ bits }, i) => view.setUint32(input + 4 * i, bits, true));
+      let at = input + lengths;
+      for (let i = 0; i < terms.length; i++) {
+        for (const lane of lanes) {
+          const { base, inverse, exponent } = lane.terms[i]!;
+          this.#write(at, base, bytes);
+          if (inverse !== undefined) this.#write(at + bytes, inverse, bytes);
+          this.#writeWords(at + 2 * bytes, exponent, words);
+          at += perLane;
+        }
+      }
+      if (factor !== undefined) {
+        for (const lane of lanes) {
+          this.#write(at, lane.factor!, bytes);
+          at += bytes;
+        }
+      }
+      this.#exports.power(context, input, area, terms.length, words, width, Number(signed), Number(secret), Number(factor !== undefined));
+      return lanes.map((_, lane) => this.#read(input + lane * bytes, bytes));
+    });
+  }
+
+  /** x⁻¹ mod n in constant time, or undefined when gcd(x, n) ≠ 1. n odd, 0 ≤ x < n. */
+  invert(x: bigint, n: bigint): bigint | undefined {
+    const bytes = wordsOf(n) * 4;
+    return this.#scratch(() => {
+      const input = this.#take(2 * bytes);
+      this.#write(input, n, bytes);
+      this.#write(input + bytes, x, bytes);
+      return this.#exports.invert(input, input + bytes, bytes, 1) === 1 ? this.#read(input + bytes, bytes) : undefined;
+    });
+  }
+
+  /** Whether gcd(x, n) = 1, in constant time. n odd, 0 ≤ x < n. */
+  isUnit(x: bigint, n: bigint): boolean {
+    const bytes = wordsOf(n) * 4;
+    return this.#scratch(() => {
+      const input = this.#take(2 * bytes);
+      this.#write(input, n, bytes);
+      this.#write(input + bytes, x, bytes);
+      return this.#exports.invert(input, input + bytes, bytes, 0) === 1;
+    });
+  }
+
+  /** A copy of linear memory with the permanent areas (cached contexts of public moduli) blanked: what tests hold against all zeros. */
+  residue(): Uint8Array {
+    const bytes = new Uint8Array(this.#exports.memory.buffer.slice(0));
+    return bytes.fill(0, this.#exports.scratch(), this.#permanent);
+  }
+
+  #scratch<T>(work: () => T): T {
+    try {
+      return work();
+    } finally {
+      this.#exports.wipe(this.#permanent, this.#top - this.#permanent);
+      this.#top = this.#permanent;
+    }
+  }
+
+  /** `bytes` of scratch, 16-aligned, until the end of the call. */
+  #take(bytes: number): number {
+    const pointer = this.#top;
+    this.#top = pointer + align(bytes);
+    this.#reach(this.#top);
+    return pointer;
+  }
+
+  /** A permanent area. Only while no scratch is in use. */
+  #keep(bytes: number): number {
+    const free = this.#free.get(bytes)?.pop();
+    if (free !== undefined) return free;
+    const pointer = this.#permanent;
+    this.#permanent = this.#top = pointer + align(bytes);
+    this.#reach(this.#top);
+    return pointer;
+  }
+
+  #release(pointer: number, bytes: number): void {
+    new Uint8Array(this.#exports.memory.buffer, pointer, bytes).fill(0);
+    this.#free.set(bytes, [...(this.#free.get(bytes) ?? []), pointer]);
+  }
+
+  #reach(end: number): void {
+    const missing = end - this.#exports.memory.buffer.byteLength;
+    if (missing > 0) this.#exports.memory.grow(Math.ceil(missing / 65536));
+  }
+
+  /** The context of the lanes' moduli: from the cache, or built; in scratch if a modulus is secret. First thing in a call. */
+  #context(lanes: readonly Product[]): number {
+    const bits = Math.max(...lanes.map(({ n }) => bitLength(n)));
+    const size = this.#exports.contextBytes(lanes.length, bits);
+    if (lanes.some(({ hidden }) => hidden)) return this.#buildContext(this.#take(size), lanes, bits);
+    const key = lanes.map(({ n }) => n.toString(36)).join();
+    let entry = this.#contexts.get(key);
+    if (entry === undefined) {
+      this.#contexts.makeRoom();
+      entry = { pointer: this.#keep(size), bytes: size };
+      this.#buildContext(entry.pointer, lanes, bits);
+      this.#contexts.set(key, entry);
+    }
+    return entry.pointer;
+  }
+
+  #buildContext(pointer: number, lanes: readonly Product[], bits: number): number {
+    const bytes = Math.ceil(bits / 32) * 4;
+    const input = this.#take(lanes.length * bytes);
+    lanes.forEach(({ n }, lane) => this.#write(input + lane * bytes, n, bytes));
+    this.#exports.contextInit(pointer, lanes.length, bits, input);
+    return pointer;
+  }
+
+  #write(at: number, value: bigint, bytes: number): void {
+    new Uint8Array(this.#exports.memory.buffer, at, bytes).set(bigintToBytes(value, bytes));
+  }
+
+  /** Two's complement, least significant word first. */
+  #writeWords(at: number, value: bigint, words: number): void {
+    new Uint8Array(this.#exports.memory.buffer, at, 4 * words).set(bigintToBytes(BigInt.asUintN(32 * words, value), 4 * words).reverse());
+  }
+
+  #read(at: number, bytes: number): bigint {
+    return bytesToBigint(new Uint8Array(this.#exports.memory.buffer, at, bytes));
+  }
+}

@@ -1,0 +1,124 @@
+/** From a batch of operations to tasks for the workers: checks, a model of cost, pairs of equal shape side by side. */
+import { bitLength } from '../base/bytes.ts';
+import { hasFactors, type Modulus, type Operation } from './types.ts';
+
+const MIN_BITS = 512;
+const MAX_BITS = 6144;
+const MAX_TERMS = 4;
+
+/** Milliseconds of one thread a task should not exceed, so that signing work waits for refill work no longer than that. */
+const MAX_TASK = 12;
+/** And milliseconds below which the way to a worker costs more than it brings. */
+const MIN_TASK = 0.5;
+
+export interface Task {
+  /** Positions in the batch. */
+  readonly indices: readonly number[];
+  readonly operations: readonly Operation[];
+}
+
+function checkModulus(name: string, n: bigint): void {
+  if (n <= 0n || n % 2n === 0n) throw new RangeError(`${name} must be odd and positive`);
+  const bits = bitLength(n);
+  if (bits < MIN_BITS || bits > MAX_BITS) throw new RangeError(`${name} has ${bits} bits; the core takes ${MIN_BITS} to ${MAX_BITS}`);
+}
+
+/** @throws RangeError naming what is wrong with the operation. */
+export function check(operation: Operation): void {
+  switch (operation.op) {
+    case 'power': {
+      const { modulus, terms } = operation;
+      if (terms.length < 1 || terms.length > MAX_TERMS) throw new RangeError(`power takes 1 to ${MAX_TERMS} terms, got ${terms.length}`);
+      if (typeof modulus === 'bigint') checkModulus('the modulus', modulus);
+      else if (modulus.mod === 'N') checkModulus('N', modulus.key.n);
+      else checkSquare(modulus.key.n);
+      return;
+    }
+    case 'encrypt':
+    case 'decrypt':
+      return checkSquare(operation.key.n);
+    case 'commit':
+      return checkModulus('N̂', operation.setup.n);
+    case 'coprime':
+      return checkModulus('n', operation.n);
+  }
+}
+
+function checkSquare(n: bigint): void {
+  checkModulus('N', n);
+  if (2 * bitLength(n) > MAX_BITS + 1)
+    throw new RangeError(`N has ${bitLength(n)} bits; the core computes modulo N² up to ${MAX_BITS / 2} bits of N`);
+}
+
+const size = (modulus: Modulus): number =>
+  typeof modulus === 'bigint' ? bitLength(modulus) : modulus.mod === 'N' ? bitLength(modulus.key.n) : 2 * bitLength(modulus.key.n);
+
+/** Milliseconds, to a factor of two or so: an exponentiation with e-bit exponent modulo b bits grows as e·b². */
+const powers = (b: number, e: number): number => (8 * e * b * b) / 3072 ** 3;
+
+interface Estimate {
+  readonly cost: number;
+  /** Operations of equal shape may share the lanes; those that fill both lanes by themselves have none. */
+  readonly shape?: string;
+}
+
+function estimate(operation: Operation): Estimate {
+  switch (operation.op) {
+    case 'power': {
+      const { modulus, terms, secret } = operation;
+      const lengths = terms.map(({ exponent }) => Math.max(64, Math.ceil(bitLength(exponent) / 256) * 256));
+      const e = Math.max(...lengths) + 0.2 * lengths.reduce((sum, n) => sum + n, 0);
+      const own = typeof modulus !== 'bigint' && hasFactors(modulus.key);
+      if (own) return { cost: powers(size(modulus), Math.min(e, size(modulus) * 1.2)) / 2 };
+      return { cost: powers(size(modulus), e), shape: ['power', size(modulus), secret, ...lengths].join() };
+    }
+    case 'encrypt': {
+      const bits = bitLength(operation.key.n);
+      return hasFactors(operation.key)
+        ? { cost: powers(2 * bits, bits) * 0.4 }
+        : { cost: powers(2 * bits, bits), shape: `encrypt,${bits}` };
+    }
+    case 'decrypt':
+      return { cost: powers(2 * bitLength(operation.key.n), bitLength(operation.key.n)) * 0.3 };
+    case 'commit': {
+      const bits = bitLength(operation.setup.n);
+      if (hasFactors(operation.setup)) return { cost: powers(bits, bits) * 0.3 };
+      const lengths = [operation.x, operation.y].map((e) => Math.ceil(bitLength(e) / 384) * 384);
+      return { cost: powers(bits, lengths[0]! + lengths[1]!) * 0.25, shape: ['commit', bits, operation.secret, ...lengths].join() };
+    }
+    case 'coprime':
+      return { cost: 0.2 + operation.values.length * 0.02 };
+  }
+}
+
+/**
+ * Cuts a batch into tasks. With more operations than idle workers, operations of equal shape stand side by side, two to a task or a multiple;
+ * with fewer, each gets its own worker: then the pair's saving in work is worth less than the second worker.
+ */
+export function plan(operations: readonly Operation[], threads: number, idle: number): Task[] {
+  const estimates = operations.map(estimate);
+  const units: { indices: number[]; cost: number }[] = [];
+  const half = new Map<string, number>();
+  estimates.forEach(({ cost, shape }, i) => {
+    const partner = shape === undefined || operations.length <= idle ? undefined : half.get(shape);
+    if (partner !== undefined) {
+      half.delete(shape!);
+      units[partner]!.indices.push(i);
+      units[partner]!.cost += cost * 0.7;
+      return;
+    }
+    units.push({ indices: [i], cost });
+    if (shape !== undefined) half.set(shape, units.length - 1);
+  });
+  const total = units.reduce((sum, { cost }) => sum + cost, 0);
+  const target = Math.max(MIN_TASK, Math.min(MAX_TASK, total / (2 * threads)));
+  const tasks: { indices: number[]; cost: number }[] = [];
+  for (const unit of units) {
+    const last = tasks.at(-1);
+    if (last !== undefined && last.cost + unit.cost <= target) {
+      last.indices.push(...unit.indices);
+      last.cost += unit.cost;
+    } else tasks.push({ indices: [...unit.indices], cost: unit.cost });
+  }
+  return tasks.map(({ indices }) => ({ indices, operations: indices.map((i) => operations[i]!) }));
+}
