@@ -27,12 +27,12 @@ const node = NODES.find(({ program }) => spawnSync(program, ['-version']).status
 const TYPES: readonly SpendType[] = ['p2wpkh', 'p2wsh', 'p2tr'];
 
 describe.skipIf(node === undefined)(`accepted by a real node (${node?.program ?? 'bitcoind or litecoind, not installed'})`, () => {
-  const folder = mkdtempSync(join(tmpdir(), 'real-node-'));
   const keys = Object.fromEntries(TYPES.map((type) => [type, singleKey(type, 'real node')])) as Record<
     SpendType,
     ReturnType<typeof singleKey>
   >;
   const coins = new Map<SpendType, Coin>();
+  let folder: string;
   let child: ChildProcess;
   let url: string;
 
@@ -49,6 +49,7 @@ describe.skipIf(node === undefined)(`accepted by a real node (${node?.program ??
     (await rpc<{ allowed: boolean; 'reject-reason'?: string; vsize?: number }[]>('testmempoolaccept', [text]))[0]!;
 
   beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'real-node-'));
     const probe = createServer().listen(0, '127.0.0.1');
     await once(probe, 'listening');
     const { port } = probe.address() as AddressInfo;
