@@ -12,33 +12,37 @@ const state = z.enum(TRANSACTION_STATES);
 const time = z.string().describe('ISO 8601');
 const level = z.enum(['healthy', 'degraded', 'critical']);
 
-export const health = z.object({
-  status: level,
-  version: z.string(),
-  node_id: z.string(),
-  time,
-  uptime_seconds: z.number(),
-  peers_connected: count,
-  peer_count: count,
-  pool_size: count,
-  postgres_connected: z.boolean(),
-  bitcoin_connected: z.boolean(),
-  kernel: z.string().describe('The arithmetic kernel in use.'),
-});
+export const health = z
+  .object({
+    status: level,
+    version: z.string(),
+    node_id: z.string(),
+    time,
+    uptime_seconds: z.number(),
+    peers_connected: count,
+    peer_count: count,
+    pool_size: count,
+    postgres_connected: z.boolean(),
+    bitcoin_connected: z.boolean(),
+    kernel: z.string().describe('The arithmetic kernel in use.'),
+  })
+  .meta({ id: 'Health' });
 export const readiness = z.object({ ready: z.boolean(), reasons: z.array(z.string()), health });
 
-export const wallet = z.object({
-  wallet_id: z.string(),
-  name: z.string(),
-  protocol,
-  address_type: z.enum(['p2wpkh', 'p2tr']),
-  threshold: count,
-  total_nodes: count,
-  public_key: z.string(),
-  address: z.string(),
-  network,
-  created_at: time,
-});
+export const wallet = z
+  .object({
+    wallet_id: z.string(),
+    name: z.string(),
+    protocol,
+    address_type: z.enum(['p2wpkh', 'p2tr']),
+    threshold: count,
+    total_nodes: count,
+    public_key: z.string(),
+    address: z.string(),
+    network,
+    created_at: time,
+  })
+  .meta({ id: 'Wallet' });
 export const wallets = z.object({ wallets: z.array(wallet) });
 export const address = wallet.pick({ wallet_id: true, address: true, address_type: true, public_key: true, network: true });
 
@@ -55,33 +59,35 @@ export const utxos = z.object({
   utxos: z.array(z.object({ txid: z.string(), vout: count, value: count, confirmations: count, reserved: z.boolean() })),
 });
 
-export const transaction = z.object({
-  tx_id: z.string().describe("The wallet's own id of the payment."),
-  wallet_id: z.string(),
-  txid: z.string().describe('Bitcoin transaction id.'),
-  state,
-  status: state.describe('The same as state.'),
-  protocol,
-  signing_mode: z.enum(['pool', 'interactive', 'frost']).nullable(),
-  recipient: z.string().nullable().describe('The recipient, when there is one.'),
-  amount_sats: count.describe('Sum over the recipients.'),
-  recipients: z.array(z.object({ address: z.string(), amount_sats: count })),
-  fee_sats: count,
-  fee_rate: z.number(),
-  vsize: z.number(),
-  metadata: z.string().nullable(),
-  signers: z.array(z.string()),
-  timings: z
-    .object({ build: z.number().optional(), vote: z.number().optional(), sign: z.number().optional(), broadcast: z.number().optional() })
-    .describe('Milliseconds of each stage that has ended.'),
-  confirmations: count,
-  block_height: count.nullable(),
-  error: z.string().nullable(),
-  raw: z.string().nullable(),
-  explorer_url: z.string().nullable(),
-  created_at: time,
-  updated_at: time,
-});
+export const transaction = z
+  .object({
+    tx_id: z.string().describe("The wallet's own id of the payment."),
+    wallet_id: z.string(),
+    txid: z.string().describe('Bitcoin transaction id.'),
+    state,
+    status: state.describe('The same as state.'),
+    protocol,
+    signing_mode: z.enum(['pool', 'interactive', 'frost']).nullable(),
+    recipient: z.string().nullable().describe('The recipient, when there is one.'),
+    amount_sats: count.describe('Sum over the recipients.'),
+    recipients: z.array(z.object({ address: z.string(), amount_sats: count })),
+    fee_sats: count,
+    fee_rate: z.number(),
+    vsize: z.number(),
+    metadata: z.string().nullable(),
+    signers: z.array(z.string()),
+    timings: z
+      .object({ build: z.number().optional(), vote: z.number().optional(), sign: z.number().optional(), broadcast: z.number().optional() })
+      .describe('Milliseconds of each stage that has ended.'),
+    confirmations: count,
+    block_height: count.nullable(),
+    error: z.string().nullable(),
+    raw: z.string().nullable(),
+    explorer_url: z.string().nullable(),
+    created_at: time,
+    updated_at: time,
+  })
+  .meta({ id: 'Transaction' });
 export const transactions = z.object({ transactions: z.array(transaction), total: count, limit: count, offset: count });
 
 const vote = z.object({
@@ -98,7 +104,7 @@ export const votes = z.object({
   threshold: count.describe('The same as quorum.'),
   total_nodes: count,
   votes_received: count,
-  result: z.enum(['pending', 'approved', 'rejected']),
+  result: z.enum(['pending', 'approved', 'rejected', 'timed_out']),
   votes: z.array(vote),
 });
 
@@ -127,32 +133,36 @@ export const clusterNodes = z.object({
   ),
 });
 
-const pool = z.object({
-  wallet_id: z.string(),
-  available: count,
-  in_use: count,
-  used: count,
-  failed: count,
-  target: count,
-  generating: z.boolean(),
-  sets: z.array(z.object({ signers: z.array(z.string()), ready: count, blocked: z.boolean() })),
-});
+const pool = z
+  .object({
+    wallet_id: z.string(),
+    available: count,
+    in_use: count,
+    used: count,
+    failed: count,
+    target: count,
+    generating: z.boolean(),
+    sets: z.array(z.object({ signers: z.array(z.string()), ready: count, blocked: z.boolean() })),
+  })
+  .meta({ id: 'Pool' });
 export const pools = z.object({ pools: z.array(pool) });
 export const generated = z.object({ wallet_id: z.string(), generated: count, new_pool_size: count, duration_ms: z.number() });
 
-const ceremony = z.object({
-  id: z.string(),
-  kind: z.enum(['aux', 'dkg', 'presign']),
-  protocol,
-  wallet_id: z.string().nullable(),
-  status: z.enum(['running', 'completed', 'failed']),
-  participants: z.array(z.string()),
-  culprits: z.array(z.string()),
-  error: z.string().nullable(),
-  progress: z.object({ step: z.string(), done: z.number(), total: z.number() }).nullable(),
-  started_at: time,
-  ended_at: time.nullable(),
-});
+const ceremony = z
+  .object({
+    id: z.string(),
+    kind: z.enum(['aux', 'dkg', 'presign']),
+    protocol,
+    wallet_id: z.string().nullable(),
+    status: z.enum(['running', 'completed', 'failed']),
+    participants: z.array(z.string()),
+    culprits: z.array(z.string()),
+    error: z.string().nullable(),
+    progress: z.object({ step: z.string(), done: z.number(), total: z.number() }).nullable(),
+    started_at: time,
+    ended_at: time.nullable(),
+  })
+  .meta({ id: 'Ceremony' });
 export const ceremonies = z.object({ ceremonies: z.array(ceremony) });
 
 export const event = z.discriminatedUnion('type', [
@@ -163,16 +173,18 @@ export const event = z.discriminatedUnion('type', [
   z.object({ type: z.literal('peer'), node_id: z.string(), status: z.string() }),
 ]);
 
-export const problem = z.object({
-  type: z.string(),
-  title: z.string(),
-  status: count,
-  detail: z.string(),
-  instance: z.string(),
-  code: z.string(),
-  field: z.string().optional(),
-  remedy: z.string().optional(),
-  culprits: z.array(z.string()).optional(),
-  transaction: transaction.optional(),
-  trace_id: z.string(),
-});
+export const problem = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: count,
+    detail: z.string(),
+    instance: z.string(),
+    code: z.string(),
+    field: z.string().optional(),
+    remedy: z.string().optional(),
+    culprits: z.array(z.string()).optional(),
+    transaction: transaction.optional(),
+    trace_id: z.string(),
+  })
+  .meta({ id: 'Problem' });
