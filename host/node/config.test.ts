@@ -7,7 +7,7 @@ const toml = (edit: (text: string) => string = (text) => text) =>
     edit(`
 version = 1
 node = { id = "node-1", data = "." }
-cluster = { id = "${'ab'.repeat(16)}", network = "regtest", threshold = 2, members = [
+cluster = { id = "${'ab'.repeat(32)}", network = "regtest", threshold = 2, members = [
   { id = "node-1", host = "127.0.0.1", port = 9001, identity = "${identity(1)}" },
   { id = "node-2", host = "127.0.0.1", port = 9002, identity = "${identity(2)}" },
 ] }

@@ -16,7 +16,7 @@ const schema = z.strictObject({
   version: z.literal(1),
   node: z.strictObject({ id: nodeId, data: path }),
   cluster: z.strictObject({
-    id: z.string().regex(/^[0-9a-f]{32}$/, '32 hexadecimal digits'),
+    id: z.string().regex(/^[0-9a-f]{64}$/, '64 hexadecimal digits'),
     network: z.enum(['mainnet', 'testnet', 'signet', 'regtest']),
     threshold: z.int().min(2).max(16),
     members: z
@@ -34,7 +34,12 @@ const schema = z.strictObject({
   mesh: z.strictObject({ host: z.string().min(1), port, key: path, chain: path, root: path }),
   identity: z.strictObject({ key: path }),
   vault: z.strictObject({ passphrase_file: path }),
-  postgres: z.strictObject({ url_file: path }),
+  postgres: z.strictObject({
+    /** File with the connection URL of the role that the node works with. */
+    url_file: path,
+    /** File with the URL of the role that owns the tables; with it the node brings the schema up to date when it starts. */
+    owner_url_file: path.optional(),
+  }),
   bitcoin: z.strictObject({ esplora_url: z.url({ protocol: /^https?$/ }), poll_seconds: z.number().min(0.2).max(600).default(10) }),
   api: z.strictObject({
     host: z.string().min(1),
@@ -138,7 +143,10 @@ export function parseConfig(text: string, file: string): NodeConfig {
     mesh: { ...config.mesh, key: absolute(config.mesh.key), chain: absolute(config.mesh.chain), root: absolute(config.mesh.root) },
     identity: { key: absolute(config.identity.key) },
     vault: { passphrase_file: absolute(config.vault.passphrase_file) },
-    postgres: { url_file: absolute(config.postgres.url_file) },
+    postgres: {
+      url_file: absolute(config.postgres.url_file),
+      ...(config.postgres.owner_url_file !== undefined && { owner_url_file: absolute(config.postgres.owner_url_file) }),
+    },
     api: { ...config.api, token_public_key: absolute(config.api.token_public_key) },
   };
 }

@@ -94,7 +94,7 @@ export interface VotesInfo {
   readonly proposal: string;
   readonly quorum: number;
   readonly total_nodes: number;
-  readonly result: 'pending' | 'approved' | 'rejected';
+  readonly result: 'pending' | 'approved' | 'rejected' | 'timed_out';
   readonly votes: readonly VoteInfo[];
 }
 

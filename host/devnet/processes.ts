@@ -1,0 +1,108 @@
+/** Child processes of the local cluster. Each logs to its own file; the launcher ends only what it started, by its own handle. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { open, readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { fileURLToPath } from 'node:url';
+import { Refusal, Unavailable } from '../base/errors.ts';
+
+export interface NodeProcess {
+  readonly id: string;
+  readonly pid: number;
+  readonly exited: boolean;
+  /** Asks it to finish (SIGTERM), and ends it after the grace period. */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Compiled entry of the CLI; from TypeScript source the one that the build put into dist/. */
+const mainScript = (): string => {
+  const own = import.meta.url;
+  const compiled = own.endsWith('.ts') ? new URL('../../dist/host/cli/main.js', own) : new URL('../cli/main.js', own);
+  return fileURLToPath(compiled);
+};
+
+export async function startNodeProcess(options: {
+  id: string;
+  config: string;
+  logFile: string;
+  onExit: (id: string, how: string) => void;
+}): Promise<NodeProcess> {
+  const log = await open(options.logFile, 'a', 0o600);
+  const child: ChildProcess = spawn(process.execPath, [mainScript(), 'node', 'start', '--config', options.config], {
+    stdio: ['ignore', log.fd, log.fd],
+    // Core dumps would hold key shares; a node gets no environment that it does not need.
+    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...(process.env['TZ'] !== undefined && { TZ: process.env['TZ'] }) },
+  });
+  await log.close();
+  await Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error as Error))]);
+  let exited = false;
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    exited = true;
+    options.onExit(options.id, signal !== null ? `signal ${String(signal)}` : `exit code ${String(code)}`);
+  });
+  return {
+    id: options.id,
+    pid: child.pid!,
+    get exited() {
+      return exited;
+    },
+    async stop(graceMs) {
+      if (exited) return;
+      child.kill('SIGTERM');
+      const timer = setTimeout(() => child.kill('SIGKILL'), graceMs);
+      await ended;
+      clearTimeout(timer);
+    },
+  };
+}
+
+/** The last lines of a log, for the message about a node that did not come up. */
+export async function tail(file: string, lines: number): Promise<string> {
+  const text = await readFile(file, 'utf8').catch(() => '');
+  return text.trimEnd().split('\n').slice(-lines).join('\n');
+}
+
+/** @throws Refusal naming the option when a TCP port of the loopback is taken. */
+export async function requireFreePort(port: number, option: string): Promise<void> {
+  const server = createServer();
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen({ port, host: '127.0.0.1', exclusive: true }, resolve);
+    });
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
+    throw new Refusal(
+      'port_in_use',
+      option,
+      code === 'EACCES' ? `no permission to listen on port ${port}` : `port ${port} is in use; perhaps this cluster is already running`,
+      `stop the other program, or choose other ports with ${option} for a new data folder`,
+      409,
+    );
+  } finally {
+    await new Promise<void>((resolve) => server.close(() => resolve()));
+  }
+}
+
+/** Polls until `ready` holds. @throws Unavailable with the reason when the time is over or `failed` says why it never will. */
+export async function waitFor(
+  what: string,
+  timeoutMs: number,
+  ready: () => Promise<boolean>,
+  failed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    if (await ready()) return;
+    const reason = await failed();
+    if (reason !== undefined) throw new Unavailable('node', `${what}: ${reason}`, 'see the log named above');
+    if (Date.now() > deadline)
+      throw new Unavailable(
+        'node',
+        `${what} took longer than ${timeoutMs / 1000} s`,
+        'see the logs in the data folder; on a slow machine try again',
+      );
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}

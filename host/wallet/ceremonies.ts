@@ -1,0 +1,364 @@
+/**
+ * Ceremonies: auxiliary information, key generation, presigning. One node invites; every member checks the invitation on its own, derives the
+ * session id from it, and runs the protocol as an equal. The inviter has no power over the result.
+ */
+import { encode } from '../base/codec.ts';
+import { hex, utf8 } from '../base/bytes.ts';
+import { Defect, Fault, Refusal, Unavailable } from '../base/errors.ts';
+import { auxInfo } from '../cggmp24/aux-info.ts';
+import { keygen as ecdsaKeygen } from '../cggmp24/keygen.ts';
+import { presign } from '../cggmp24/presign.ts';
+import { presignature as presignatureCodec } from '../cggmp24/presignature.ts';
+import { sessionId, signingSessionId } from '../cggmp24/session.ts';
+import { sessionIdentity } from '../consensus/identity.ts';
+import { atPriority } from '../core/types.ts';
+import { keygen as frostKeygen } from '../frost/keygen.ts';
+import { method } from '../mesh/calls.ts';
+import type { MeshSession, NodeId } from '../mesh/types.ts';
+import { createRounds, type Rounds, type Tracer } from '../protocol/rounds.ts';
+import { sha256, Transcript } from '../protocol/transcript.ts';
+import { online, type WalletContext } from './context.ts';
+import type { Keyring } from './keyring.ts';
+import { accepted, invitation, MAX_NODES, type Invitation } from './messages.ts';
+import type { Pools } from './pools.ts';
+import { walletInfo } from './accounts.ts';
+import type { CeremonyInfo } from './types.ts';
+
+const join = method('ceremony.join', invitation, accepted);
+
+/** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
+const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 60_000 } as const;
+/** An invitation older or newer than this is refused: it was delayed, replayed, or a clock is wrong. */
+const INVITATION_WINDOW_MS = 60_000;
+/** A member whose link is down this long ends a ceremony that waits for it. */
+const LOST_AFTER_MS = 10_000;
+const MAX_PRESIGNATURES = 100;
+/** Ended ceremonies kept for the status route. */
+const HISTORY = 100;
+
+export class Ceremonies {
+  readonly #infos = new Map<string, CeremonyInfo>();
+  readonly #seen = new Set<string>();
+  /** What runs now, by what it is exclusive for: one key generation or aux run at a time, one presigning job per wallet. */
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(
+    private readonly context: WalletContext,
+    private readonly keyring: Keyring,
+    private readonly pools: Pools,
+  ) {}
+
+  /** Answers invitations of other nodes. Registered before the mesh starts. */
+  serve(): void {
+    this.context.calls.serve(join, (from, request) => {
+      this.#check(from, request);
+      // The run goes on after the answer; its outcome is in the record of the ceremony, and failures were logged there.
+      void this.#begin(request).catch(() => undefined);
+      return Promise.resolve({ ok: 1 });
+    });
+  }
+
+  isRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  list(): readonly CeremonyInfo[] {
+    return [...this.#infos.values()].reverse();
+  }
+
+  /** Invites the committee (or the signers) and runs the ceremony here too. Resolves when this node's part is complete and durable. */
+  async start(request: Omit<Invitation, 'nonce' | 'createdAt'>): Promise<void> {
+    const { context } = this;
+    const invite: Invitation = { ...request, nonce: context.random.bytes(32), createdAt: context.clock() };
+    const parties = partiesOf(invite);
+    const missing = parties.filter((node) => !online(context).has(node));
+    if (missing.length > 0) {
+      throw new Unavailable(
+        'mesh',
+        `${describe(invite)} needs ${missing.join(', ')}, which this node cannot reach`,
+        'start the missing nodes, then try again',
+      );
+    }
+    this.#check(context.self, invite);
+    const run = this.#begin(invite);
+    const invited = Promise.all(
+      parties.filter((node) => node !== context.self).map((node) => context.calls.call(node, join, invite, { timeoutMs: 10_000 })),
+    ).catch((error: unknown) => {
+      this.#aborts.get(hex(invite.nonce))?.(`the invitation was refused: ${error instanceof Error ? error.message : String(error)}`);
+      throw error;
+    });
+    const [invitedResult, runResult] = await Promise.allSettled([invited, run]);
+    if (invitedResult.status === 'rejected') throw invitedResult.reason;
+    if (runResult.status === 'rejected') throw runResult.reason;
+  }
+
+  readonly #aborts = new Map<string, (claim: string) => void>();
+
+  /** Everything that an honest inviter gets right. @throws Refusal */
+  #check(from: NodeId, { nonce, kind, protocol, walletId, walletName, threshold, committee, signers, count, createdAt }: Invitation): void {
+    const { context } = this;
+    const refuse = (field: string, message: string, remedy: string, status: 400 | 403 | 409 | 422 = 422): never => {
+      throw new Refusal('invitation_refused', field, message, remedy, status);
+    };
+    const indices = committee.map((node) => context.members.indexOf(node));
+    if (indices.some((index, a) => index < 0 || (a > 0 && index <= indices[a - 1]!))) {
+      refuse(
+        'committee',
+        `the committee ${committee.join(', ')} is not a list of members of this cluster in their order`,
+        'name members of the cluster',
+      );
+    }
+    if (!committee.includes(from) || !committee.includes(context.self))
+      refuse('committee', `${from} and ${context.self} must both be of the committee`, 'ask a member of the committee', 403);
+    const n = committee.length;
+    if (n > MAX_NODES || threshold < 2 || threshold > n) {
+      refuse(
+        'threshold',
+        `insufficient participants for threshold: ${threshold}-of-${n}`,
+        `choose 2 ≤ threshold ≤ nodes ≤ ${Math.min(MAX_NODES, context.members.length)}`,
+      );
+    }
+    if (Math.abs(context.clock() - createdAt) > INVITATION_WINDOW_MS)
+      refuse(
+        'createdAt',
+        'the invitation is too old, or the clocks of the nodes differ by more than a minute',
+        'synchronise the clocks',
+        409,
+      );
+    if (this.#seen.has(hex(nonce))) refuse('nonce', 'this invitation was used before', 'start a new ceremony', 409);
+
+    if (kind === 'presign') {
+      const key = this.keyring.active(walletId);
+      if (key.protocol !== 'cggmp24' || protocol !== 'cggmp24')
+        refuse('wallet_id', 'only CGGMP24 keys have presignatures', 'name a cggmp24 wallet');
+      if (key.committee.join() !== committee.join() || key.share.t !== threshold)
+        refuse('committee', 'not the committee of this key', 'use the committee and threshold of the wallet');
+      const ascending = signers.every((index, a) => index < n && (a === 0 || index > signers[a - 1]!));
+      if (signers.length !== threshold || !ascending || !signers.includes(committee.indexOf(context.self))) {
+        refuse(
+          'signers',
+          `[${signers.join(', ')}] is not a set of ${threshold} signers that this node is of`,
+          'name exactly t committee indices in ascending order',
+        );
+      }
+      if (count < 1 || count > MAX_PRESIGNATURES) refuse('count', `${count} presignatures in one job`, `ask for 1 to ${MAX_PRESIGNATURES}`);
+      if (this.keyring.aux(committee) === undefined)
+        refuse('committee', 'this committee has no auxiliary information', 'run the aux ceremony first', 409);
+    } else {
+      if (signers.length > 0 || count > 0) refuse('signers', 'signers and count belong to presigning', 'leave them empty');
+      if (kind === 'dkg') {
+        if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(walletId)) refuse('wallet_id', 'not a UUID', 'give a new random UUID');
+        if (this.keyring.find(walletId) !== undefined) refuse('wallet_id', `wallet ${walletId} exists`, 'give a new random UUID', 409);
+        if (walletName.length === 0) refuse('name', 'the wallet has no name', 'give it a name');
+      } else if (protocol !== 'cggmp24') refuse('protocol', 'only CGGMP24 has auxiliary information', 'name cggmp24');
+    }
+    if (this.#running.has(exclusion({ kind, walletId })))
+      refuse('kind', 'a ceremony of this kind is already running', 'wait until it has ended', 409);
+  }
+
+  async #begin(invite: Invitation): Promise<void> {
+    const id = hex(invite.nonce);
+    const lock = exclusion(invite);
+    this.#seen.add(id);
+    if (invite.kind === 'presign') this.pools.generating.add(invite.walletId);
+    const run = this.#run(id, invite);
+    this.#running.set(
+      lock,
+      run.catch(() => undefined),
+    );
+    try {
+      await run;
+    } finally {
+      this.#running.delete(lock);
+      this.#aborts.delete(id);
+      this.pools.generating.delete(invite.walletId);
+    }
+  }
+
+  async #run(id: string, invite: Invitation): Promise<void> {
+    const { context } = this;
+    const parties = partiesOf(invite);
+    const started: CeremonyInfo = {
+      id,
+      kind: invite.kind,
+      protocol: invite.protocol,
+      wallet_id: invite.walletId || null,
+      status: 'running',
+      participants: parties,
+      culprits: [],
+      error: null,
+      progress: null,
+      started_at: new Date(context.clock()).toISOString(),
+      ended_at: null,
+    };
+    this.#update(started);
+    await context.records.ceremonies.insert({
+      ceremony_id: id,
+      kind: invite.kind,
+      protocol: invite.protocol,
+      wallet_id: started.wallet_id,
+      participants: parties,
+    });
+    const begin = context.clock();
+    try {
+      await this.#protocol(id, invite);
+      await this.#finish(id, { status: 'completed' });
+      context.logger.info(
+        { ceremony: id, kind: invite.kind, protocol: invite.protocol, ms: context.clock() - begin },
+        'ceremony completed',
+      );
+    } catch (error) {
+      const culprits = error instanceof Fault ? error.culprits.map((index) => parties[index]!) : [];
+      const message = error instanceof Error ? error.message : String(error);
+      context.logger.warn({ ceremony: id, kind: invite.kind, culprits, error: message }, 'ceremony failed');
+      await this.#finish(id, { status: 'failed', culprits, error: message });
+      throw error;
+    }
+  }
+
+  async #protocol(id: string, invite: Invitation): Promise<void> {
+    const { context, keyring } = this;
+    const { kind, protocol, walletId, walletName, threshold: t, committee } = invite;
+    const parties = partiesOf(invite);
+    const { parameters, random } = context;
+    const description = { walletId, walletName, committee, createdAt: invite.createdAt };
+    const identities = parties.map((node) => context.roster.publicKey(node));
+    const n = committee.length;
+
+    if (kind === 'aux') {
+      const sid = sessionId({ protocol: 'aux-info', parameters, nonce: invite.nonce, identities, t, n });
+      const aux = await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.aux, 'ceremony', (rounds) =>
+        auxInfo({ rounds, primes: context.primes, random, core: context.core, parameters }),
+      );
+      await keyring.storeAux(committee, aux);
+      return;
+    }
+    if (kind === 'dkg') {
+      const sid = sessionId({ protocol: `keygen-${protocol}`, parameters, nonce: invite.nonce, identities, t, n, keyId: walletId });
+      await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.dkg, 'ceremony', async (rounds) => {
+        if (protocol === 'cggmp24') {
+          await ecdsaKeygen({ rounds, t, random, keyId: walletId, prepared: (share) => keyring.prepare(description, { protocol, share }) });
+        } else {
+          await frostKeygen({ rounds, t, random, keyId: walletId, prepared: (share) => keyring.prepare(description, { protocol, share }) });
+        }
+      });
+      await this.registered(walletId);
+      return;
+    }
+
+    const key = keyring.active(walletId);
+    const aux = keyring.aux(committee);
+    if (key.protocol !== 'cggmp24' || aux === undefined) throw new Defect('the invitation was checked');
+    const core = atPriority(context.core, 'refill');
+    for (let made = 0; made < invite.count; made++) {
+      const begin = context.clock();
+      const nonce = sha256(new Transcript('presign-batch/v1').bytes(invite.nonce).u32(made).preimage());
+      const sid = signingSessionId({ protocol: 'presign', key: key.share, aux, parameters, nonce, identities });
+      const result = await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.presign, 'bulk', (rounds) =>
+        presign({ rounds, signers: invite.signers, key: key.share, aux, random, core, parameters }),
+      );
+      const record = encode(presignatureCodec, result);
+      await this.pools.of(walletId).add({
+        id: result.id,
+        sid: result.sid,
+        noncePoint: result.Gamma.toBytes(true),
+        signers: parties,
+        createdAt: invite.createdAt + made,
+        keyId: utf8(walletId),
+        epoch: result.epoch,
+        generationMs: context.clock() - begin,
+        secret: record,
+      });
+      record.fill(0);
+      this.#progress(id, 'presignatures', made + 1, invite.count);
+    }
+  }
+
+  /** What follows when all parties have confirmed a key: it becomes active and its wallet is recorded. Also called after a crash in between. */
+  async registered(walletId: string): Promise<void> {
+    const key = await this.keyring.activate(walletId);
+    await this.pools.open(key);
+    const wallet = walletInfo(key, this.context.network);
+    await this.context.records.wallets.insert({ ...wallet, created_at: new Date(wallet.created_at) });
+  }
+
+  /** Opens the session, watches for members that are gone for good, and ends the session whatever happens. */
+  async #withRounds<T>(
+    ceremony: string,
+    sid: Uint8Array,
+    parties: readonly NodeId[],
+    roundTimeoutMs: number,
+    trafficClass: 'ceremony' | 'bulk',
+    protocol: (rounds: Rounds) => Promise<T>,
+  ): Promise<T> {
+    const { context } = this;
+    const me = parties.indexOf(context.self);
+    const gone = new AbortController();
+    const session: MeshSession = context.sessions.open({ sid, members: parties, class: trafficClass, roundTimeoutMs, signal: gone.signal });
+    const lost = (claim: string) => gone.abort(new Unavailable('mesh', claim, 'start the missing node, then try again'));
+    this.#aborts.set(ceremony, lost);
+    const watch = setInterval(() => {
+      const dead = context.mesh
+        .peers()
+        .filter(
+          (p) =>
+            parties.includes(p.node) &&
+            p.status !== 'active' &&
+            p.status !== 'degraded' &&
+            context.clock() - (p.lastSeen ?? 0) > LOST_AFTER_MS,
+        );
+      if (dead.length > 0) lost(`lost the link to ${dead.map((p) => p.node).join(', ')}`);
+    }, 1000);
+    const tracer: Tracer = {
+      round: (name, event) => context.logger.debug({ ceremony, round: name, event }, 'round'),
+      work: (name, done, total) => this.#progress(ceremony, name, done, total),
+    };
+    try {
+      const result = await protocol(
+        createRounds({
+          sid,
+          me,
+          n: parties.length,
+          channel: session,
+          identity: sessionIdentity(context.identity, context.roster, parties),
+          tracer,
+        }),
+      );
+      session.close();
+      return result;
+    } catch (error) {
+      session.abort(error instanceof Error ? error.message.slice(0, 200) : 'failed');
+      throw error;
+    } finally {
+      clearInterval(watch);
+    }
+  }
+
+  #progress(id: string, step: string, done: number, total: number): void {
+    const info = this.#infos.get(id);
+    if (info === undefined) return;
+    const next = { ...info, progress: { step, done, total } };
+    this.#infos.set(id, next);
+    this.context.events.publish({ type: 'ceremony', ceremony: next });
+  }
+
+  async #finish(id: string, end: { status: 'completed' | 'failed'; culprits?: readonly NodeId[]; error?: string }): Promise<void> {
+    const { status, culprits = [], error } = end;
+    const info = this.#infos.get(id)!;
+    this.#update({ ...info, status, culprits, error: error ?? null, ended_at: new Date(this.context.clock()).toISOString() });
+    await this.context.records.ceremonies.end(id, { culprits, ...(error !== undefined && { error }) });
+  }
+
+  #update(info: CeremonyInfo): void {
+    this.#infos.set(info.id, info);
+    for (const [id, old] of this.#infos) if (this.#infos.size > HISTORY && old.status !== 'running') this.#infos.delete(id);
+    this.context.events.publish({ type: 'ceremony', ceremony: info });
+  }
+}
+
+const partiesOf = ({ kind, committee, signers }: Pick<Invitation, 'kind' | 'committee' | 'signers'>): NodeId[] =>
+  kind === 'presign' ? signers.map((index) => committee[index] ?? '') : committee;
+const exclusion = ({ kind, walletId }: Pick<Invitation, 'kind' | 'walletId'>): string =>
+  kind === 'presign' ? `presign/${walletId}` : 'setup';
+const describe = ({ kind, protocol }: Pick<Invitation, 'kind' | 'protocol'>): string =>
+  ({ aux: 'auxiliary information', dkg: `key generation (${protocol})`, presign: 'presigning' })[kind];

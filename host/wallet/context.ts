@@ -1,0 +1,73 @@
+/** What a node gives to its use-cases: constructed once in host/node, passed to everything in this room. */
+import type { Random } from '../base/random.ts';
+import type { Esplora } from '../bitcoin/esplora.ts';
+import type { PaymentPolicy } from '../bitcoin/coins.ts';
+import type { PrimeSource } from '../cggmp24/aux-info.ts';
+import type { NodeIdentity, Roster } from '../consensus/identity.ts';
+import type { Core } from '../core/types.ts';
+import type { Calls } from '../mesh/calls.ts';
+import type { Mesh, NodeId, SessionHub } from '../mesh/types.ts';
+import type { Parameters } from '../proofs/parameters.ts';
+import type { Records } from '../storage/records/index.ts';
+import type { BurnJournal } from '../storage/burns.ts';
+import type { Vault } from '../storage/vault.ts';
+import type { EventBus } from './events.ts';
+import type { NetworkName } from './types.ts';
+
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** What this node asks of every payment before it votes for it. */
+export interface Policy extends PaymentPolicy {
+  /** Largest sum that one payment may send to others, satoshis. */
+  readonly maxPayment: bigint;
+}
+
+export interface WalletContext {
+  readonly self: NodeId;
+  /** All nodes in index order. */
+  readonly members: readonly NodeId[];
+  readonly clusterId: Uint8Array;
+  readonly network: NetworkName;
+  /** t of a wallet whose creator names none. */
+  readonly threshold: number;
+  readonly version: string;
+  readonly parameters: Parameters;
+  /** All members with their Ed25519 identity keys. */
+  readonly roster: Roster;
+  /** Signs as this node. */
+  readonly identity: NodeIdentity;
+  readonly mesh: Mesh;
+  readonly sessions: SessionHub;
+  readonly calls: Calls;
+  readonly core: Core;
+  readonly primes: PrimeSource;
+  readonly random: Random;
+  /** Milliseconds since the epoch. */
+  readonly clock: () => number;
+  readonly vault: Vault;
+  /** Presignatures that this node has used, and nonce points that it has seen. */
+  readonly burns: BurnJournal;
+  readonly seen: BurnJournal;
+  readonly records: Records;
+  readonly esplora: Esplora;
+  readonly policy: Policy;
+  readonly pool: { readonly target: number; readonly batch: number; readonly checkMs: number };
+  readonly pollMs: number;
+  readonly events: EventBus;
+  readonly logger: Logger;
+}
+
+/** The nodes that are linked now, own one included. */
+export const online = (context: Pick<WalletContext, 'mesh' | 'self'>): Set<NodeId> =>
+  new Set([
+    context.self,
+    ...context.mesh
+      .peers()
+      .filter((peer) => peer.status === 'active' || peer.status === 'degraded')
+      .map((peer) => peer.node),
+  ]);

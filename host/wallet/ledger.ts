@@ -1,0 +1,216 @@
+/**
+ * The payments of this node in its records: every step is a transition of the consensus machine, stored with its audit row before anything
+ * acts on it, and told to listeners afterwards.
+ */
+import { encode } from '../base/codec.ts';
+import { hex } from '../base/bytes.ts';
+import { Refusal } from '../base/errors.ts';
+import { transactionWeight, virtualSize, satPerVirtualByte } from '../bitcoin/fees.ts';
+import { feeOf, metadataOf, txidOf, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
+import { allowed, isFinal, next, type TransactionEvent } from '../consensus/machine.ts';
+import type { NodeId } from '../mesh/types.ts';
+import type { TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
+import { scriptOf } from './accounts.ts';
+import type { WalletContext } from './context.ts';
+import type { WalletKey } from './keyring.ts';
+import type { TransactionInfo, VoteInfo, VotesInfo } from './types.ts';
+
+export interface NewPayment {
+  readonly txId: string;
+  readonly proposer: NodeId;
+  readonly key: WalletKey;
+  readonly payment: UnsignedPayment;
+  readonly intent: PaymentIntent;
+  readonly proposal: Uint8Array;
+  readonly quorum: number;
+  /** Hold its coins for it. */
+  readonly reserve: boolean;
+}
+
+type Timings = TransactionInfo['timings'];
+
+export class Ledger {
+  /** Steps of one payment, one after the other. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(private readonly context: Pick<WalletContext, 'records' | 'events' | 'logger' | 'members'>) {}
+
+  /** Records a payment that is put to the vote. @throws Refusal when its coins are held by another payment. */
+  async open({ txId, proposer, key, payment, intent, proposal, quorum, reserve }: NewPayment): Promise<void> {
+    const { records } = this.context;
+    const metadata = metadataOf(payment);
+    const outputs = payment.outputs.map((output) => output.script);
+    const row = await records.transactions.insert({
+      tx_id: txId,
+      wallet_id: key.walletId,
+      txid: txidOf(payment),
+      protocol: key.protocol,
+      recipients: intent.recipients.map(({ address, amount }) => ({ address, amount_sats: Number(amount) })),
+      fee_sats: Number(feeOf(payment)),
+      fee_rate: satPerVirtualByte(payment.feeRate),
+      vsize: virtualSize(transactionWeight(scriptOf(key).type, payment.inputs.length, outputs)),
+      metadata: metadata === undefined ? null : Buffer.from(metadata).toString('utf8'),
+      unsigned_tx: hex(encode(unsignedPayment, payment)),
+      inputs: payment.inputs.map(({ txid, vout, value }) => ({ txid, vout, value_sats: Number(value) })),
+      state: 'created',
+      reserve,
+    });
+    await records.votes.openRound({ proposal: hex(proposal), tx_id: txId, quorum, total_nodes: key.share.n });
+    await records.audit.add('payment.proposed', txId, { proposer, txid: row.txid, proposal: hex(proposal) });
+    this.#publish(row, null);
+    await this.apply(txId, 'propose');
+  }
+
+  /**
+   * Moves a payment by one event, if the machine allows it from where it stands; otherwise nothing happens and undefined comes back: the
+   * event came late or twice, which on a network is normal.
+   */
+  apply(txId: string, event: TransactionEvent, change: TransactionChange = {}): Promise<TransactionInfo | undefined> {
+    const turn = (this.#turns.get(txId) ?? Promise.resolve())
+      .catch(() => undefined)
+      .then(async () => {
+        const { transactions } = this.context.records;
+        const row = await transactions.get(txId);
+        if (row === undefined || !allowed(row.state, event)) return undefined;
+        const to = next(row.state, event);
+        const timings = change.timings === undefined ? {} : { timings: { ...row.timings, ...change.timings } };
+        const moved =
+          to === row.state
+            ? await transactions.update(txId, { ...change, ...timings })
+            : await transactions.transition(txId, [row.state], to, { ...change, ...timings });
+        if (moved === undefined) return undefined;
+        if (to !== row.state) this.#publish(moved, row.state);
+        return info(moved);
+      });
+    this.#turns.set(txId, turn);
+    const forget = () => {
+      if (this.#turns.get(txId) === turn) this.#turns.delete(txId);
+    };
+    turn.then(forget, forget);
+    return turn;
+  }
+
+  async approved(txId: string, proposal: Uint8Array): Promise<void> {
+    await this.context.records.votes.closeRound(hex(proposal), 'approved');
+    await this.apply(txId, 'approve');
+  }
+  async rejected(txId: string, proposal: Uint8Array, reason: string): Promise<void> {
+    await this.context.records.votes.closeRound(hex(proposal), 'rejected');
+    await this.apply(txId, 'reject', { error: `rejected by vote: ${reason}` });
+  }
+  async impossible(txId: string, proposal: Uint8Array): Promise<void> {
+    await this.context.records.votes.closeRound(hex(proposal), 'rejected');
+    await this.apply(txId, 'abort_byzantine', { error: 'so many nodes voted twice that no quorum is left' });
+  }
+  async expired(txId: string, proposal: Uint8Array, reason: string): Promise<void> {
+    await this.context.records.votes.closeRound(hex(proposal), 'timed_out');
+    await this.apply(txId, 'time_out', { error: reason });
+  }
+
+  async vote(proposal: Uint8Array, txId: string, vote: VoteInfo): Promise<void> {
+    const { records, events } = this.context;
+    const added = await records.votes.add({
+      proposal: hex(proposal),
+      node_id: vote.node_id,
+      value: vote.value,
+      reason: vote.reason,
+      signature: vote.signature,
+      voted_at: new Date(vote.timestamp),
+    });
+    if (added) events.publish({ type: 'vote', tx_id: txId, vote });
+  }
+
+  async violation(node: NodeId, kind: string, txId: string, detail: string, evidence: readonly Uint8Array[]): Promise<void> {
+    await this.context.records.operations.addViolation({
+      node_id: node,
+      kind,
+      session: '',
+      round: '',
+      evidence: { tx_id: txId, detail, messages: evidence.map(hex) },
+    });
+  }
+
+  /** @throws Refusal when there is none. `id`: the wallet's own id or a Bitcoin txid. */
+  async get(id: string): Promise<TransactionInfo> {
+    const { transactions } = this.context.records;
+    const row = /^[0-9a-f]{64}$/i.test(id) ? await transactions.getByTxid(id) : await transactions.get(id);
+    if (row === undefined) {
+      throw new Refusal(
+        'transaction_unknown',
+        'txid',
+        `no payment ${id} on this node`,
+        'list the payments with GET /api/v1/transactions',
+        404,
+      );
+    }
+    return info(row);
+  }
+
+  async list(
+    filter: Parameters<WalletContext['records']['transactions']['list']>[0],
+  ): Promise<{ items: TransactionInfo[]; total: number }> {
+    const { items, total } = await this.context.records.transactions.list(filter);
+    return { items: items.map(info), total };
+  }
+
+  async votes(txId: string): Promise<VotesInfo> {
+    const found = await this.context.records.votes.ofTransaction(txId);
+    if (found === undefined)
+      throw new Refusal(
+        'transaction_unknown',
+        'tx_id',
+        `no payment ${txId} on this node`,
+        'list the payments with GET /api/v1/transactions',
+        404,
+      );
+    const { round, votes } = found;
+    return {
+      tx_id: txId,
+      proposal: round.proposal,
+      quorum: round.quorum,
+      total_nodes: round.total_nodes,
+      result: round.result,
+      votes: votes
+        .map((vote) => ({
+          node_id: vote.node_id,
+          value: vote.value,
+          reason: vote.reason,
+          timestamp: vote.voted_at.toISOString(),
+          signature: vote.signature,
+        }))
+        .sort((a, b) => this.context.members.indexOf(a.node_id) - this.context.members.indexOf(b.node_id)),
+    };
+  }
+
+  #publish(row: TransactionRow, previous: TransactionInfo['state'] | null): void {
+    this.context.logger.info(
+      { tx_id: row.tx_id, txid: row.txid, from: previous, to: row.state, ...(row.error !== null && { reason: row.error }) },
+      'payment',
+    );
+    this.context.events.publish({ type: 'transaction', transaction: info(row), previous });
+  }
+}
+
+export const ended = (transaction: TransactionInfo): boolean => isFinal(transaction.state);
+
+const info = (row: TransactionRow): TransactionInfo => ({
+  tx_id: row.tx_id,
+  wallet_id: row.wallet_id,
+  txid: row.txid,
+  state: row.state,
+  protocol: row.protocol,
+  signing_mode: row.signing_mode,
+  recipients: row.recipients,
+  fee_sats: row.fee_sats,
+  fee_rate: row.fee_rate,
+  vsize: row.vsize,
+  metadata: row.metadata,
+  signers: row.signers,
+  timings: row.timings as Timings,
+  confirmations: row.confirmations,
+  block_height: row.block_height,
+  error: row.error,
+  raw: row.raw,
+  created_at: row.created_at.toISOString(),
+  updated_at: row.updated_at.toISOString(),
+});

@@ -1,0 +1,97 @@
+/**
+ * What nodes say to each other about ceremonies and payments, and how: one codec per message. The sender is the identity of the link's
+ * certificate; nothing in a message overrides it. None of them carries a secret that its receiver does not own.
+ */
+import { bytes, bytesUpTo, list, oneOf, safeInteger, struct, text, u32, u8, versioned, type Infer } from '../base/codec.ts';
+
+/** Upper bound on the members of a cluster, and so on committees, signer sets and votes. */
+export const MAX_NODES = 16;
+/** Inputs of one payment. */
+export const MAX_INPUTS = 64;
+const nodeName = text(31);
+const committee = list(nodeName, { max: MAX_NODES });
+/** UUID in text form. */
+const uuid = text(36);
+const hash = bytes(32);
+
+/** An invitation to a ceremony. Every member checks it, derives the session id from it, and runs the protocol as an equal. */
+export const invitation = versioned(
+  1,
+  struct({
+    /** Fresh random bytes: the id of the ceremony, and what makes its session ids unique. */
+    nonce: hash,
+    kind: oneOf(['aux', 'dkg', 'presign']),
+    protocol: oneOf(['cggmp24', 'frost']),
+    /** Empty for auxiliary information, which belongs to the committee and serves all its keys. */
+    walletId: uuid,
+    walletName: text(64),
+    threshold: u8,
+    /** The parties by index. For presigning: the committee of the key. */
+    committee,
+    /** For presigning: the signer set, as indices of the committee, ascending; empty otherwise. */
+    signers: list(u8, { max: MAX_NODES }),
+    /** For presigning: how many presignatures. 0 otherwise. */
+    count: u32,
+    createdAt: safeInteger,
+  }),
+);
+export type Invitation = Infer<typeof invitation>;
+
+export const accepted = versioned(1, struct({ ok: u8 }));
+
+/** A proposal with its proposer's signature, both as consensus encodes them. */
+export const proposeRequest = versioned(1, struct({ proposal: bytesUpTo(260 * 1024) }));
+/** The receiver's signed vote. */
+export const proposeResponse = versioned(1, struct({ vote: bytesUpTo(4096) }));
+/** The same vote, told to everybody else. */
+export const voteNotice = versioned(1, struct({ proposal: hash, vote: bytesUpTo(4096) }));
+
+/** The request for signatures on an approved payment. Which digest is signed is not in it: every signer derives that itself. */
+export const signRequest = versioned(
+  1,
+  struct({
+    proposal: hash,
+    certificate: bytesUpTo(64 * 1024),
+    mode: oneOf(['pool', 'interactive', 'frost']),
+    /** Counts tries for one payment, so that every try has its own session. */
+    attempt: u8,
+    /** Fresh random bytes for the session ids of this try. */
+    nonce: hash,
+    /** The signer set, as indices of the committee, ascending. */
+    signers: list(u8, { max: MAX_NODES }),
+    /** Pool mode: the presignature of each input, in input order; empty otherwise. */
+    presignatures: list(hash, { max: MAX_INPUTS }),
+  }),
+);
+export type SignRequest = Infer<typeof signRequest>;
+
+/** Pool mode: the partial signature σ of each input (32 bytes). Otherwise the finished signature of each input (64 bytes). */
+export const signResponse = versioned(1, struct({ results: list(bytesUpTo(64), { max: MAX_INPUTS }) }));
+
+/** The signed transaction, told to the committee: each member checks it against the proposal that it voted on. */
+export const signedNotice = versioned(
+  1,
+  struct({ proposal: hash, raw: bytesUpTo(256 * 1024), mode: oneOf(['pool', 'interactive', 'frost']), signers: committee }),
+);
+
+/** The end of a payment that will never be signed; everybody may release its inputs. */
+export const abandonNotice = versioned(
+  1,
+  struct({ proposal: hash, state: oneOf(['rejected', 'timed_out', 'failed', 'aborted_byzantine']), reason: text(400) }),
+);
+
+/** What a node knows of a wallet, asked after a crash between the steps of a key generation. */
+export const walletQuery = versioned(1, struct({ walletId: uuid }));
+export const walletAnswer = versioned(1, struct({ state: oneOf(['unknown', 'prepared', 'active']), publicKey: bytesUpTo(33) }));
+
+/** The payload of a payment proposal: consensus carries it as bytes. Both parts are canonical bytes of host/bitcoin. */
+export const paymentProposal = versioned(
+  1,
+  struct({
+    txId: uuid,
+    /** What was asked for. */
+    intent: bytesUpTo(64 * 1024),
+    /** The unsigned transaction that does it. */
+    payment: bytesUpTo(160 * 1024),
+  }),
+);

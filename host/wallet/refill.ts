@@ -1,0 +1,120 @@
+/**
+ * Keeps the pools at their level. The first linked node of a wallet's committee makes jobs; the others take part. Signer sets are chosen so
+ * that any single node may fail and a usable set is left: always the set with the fewest ready presignatures.
+ */
+import { Unavailable } from '../base/errors.ts';
+import type { NodeId } from '../mesh/types.ts';
+import type { Ceremonies } from './ceremonies.ts';
+import { online, type WalletContext } from './context.ts';
+import type { Keyring, WalletKey } from './keyring.ts';
+import type { Pools } from './pools.ts';
+
+/** More sets than this are not told apart: C(16, 8) of them would each need a presignature. */
+const MAX_SETS = 64;
+
+export class Refill {
+  #timer: NodeJS.Timeout | undefined;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly context: WalletContext,
+    private readonly keyring: Keyring,
+    private readonly pools: Pools,
+    private readonly ceremonies: Ceremonies,
+  ) {}
+
+  start(): void {
+    const tick = () => {
+      this.#running = this.#look()
+        .catch((error: unknown) => this.context.logger.warn({ error }, 'the pool was not refilled'))
+        .finally(() => {
+          if (this.#timer !== undefined) this.#timer = setTimeout(tick, this.context.pool.checkMs);
+        });
+    };
+    this.#timer = setTimeout(tick, this.context.pool.checkMs);
+  }
+
+  async stop(): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    await this.#running;
+  }
+
+  async #look(): Promise<void> {
+    const { context } = this;
+    for (const walletId of this.pools.wallets()) {
+      const key = this.keyring.active(walletId);
+      const reachable = online(context);
+      if (key.committee.find((node) => reachable.has(node)) !== context.self || this.keyring.aux(key.committee) === undefined) continue;
+      const missing = context.pool.target - this.pools.of(walletId).counters.available;
+      if (missing > 0 && !this.pools.generating.has(walletId)) await this.generate(walletId, Math.min(missing, context.pool.batch));
+    }
+  }
+
+  /** Makes `count` presignatures spread over the signer sets that can work now. Resolves with how many were made. */
+  async generate(walletId: string, count: number): Promise<number> {
+    const { context } = this;
+    const key = this.keyring.active(walletId);
+    const planned = new Map<string, number>();
+    let made = 0;
+    for (const signers of this.#plan(key, count)) planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + 1);
+    for (const [set, share] of planned) {
+      await this.ceremonies.start({
+        kind: 'presign',
+        protocol: 'cggmp24',
+        walletId,
+        walletName: key.walletName,
+        threshold: key.share.t,
+        committee: [...key.committee],
+        signers: set.split(',').map(Number),
+        count: share,
+      });
+      made += share;
+      context.events.publish({ type: 'pool', pool: this.pools.status(walletId, online(context)) });
+    }
+    return made;
+  }
+
+  /** `count` signer sets with this node in them, poorest first. @throws Unavailable when too few nodes are linked. */
+  #plan(key: WalletKey, count: number): number[][] {
+    const { context } = this;
+    const reachable = online(context);
+    const able = key.committee.flatMap((node, index) => (reachable.has(node) ? [index] : []));
+    if (able.length < key.share.t) {
+      const missing = key.committee.filter((node) => !reachable.has(node));
+      throw new Unavailable(
+        'mesh',
+        `presigning needs ${key.share.t} linked nodes; missing: ${missing.join(', ')}`,
+        'start the missing nodes, then try again',
+      );
+    }
+    const own = key.committee.indexOf(context.self);
+    const sets = subsets(able, key.share.t, MAX_SETS).filter((set) => set.includes(own));
+    const level = new Map(sets.map((set) => [set, this.#ready(key, set)]));
+    return Array.from({ length: count }, () => {
+      const poorest = sets.reduce((best, set) => (level.get(set)! < level.get(best)! ? set : best));
+      level.set(poorest, level.get(poorest)! + 1);
+      return poorest;
+    });
+  }
+
+  #ready(key: WalletKey, set: readonly number[]): number {
+    const nodes: NodeId[] = set.map((index) => key.committee[index]!);
+    return this.pools.of(key.walletId).available(nodes).length;
+  }
+}
+
+/** The first `limit` subsets of `size` items, in order. */
+export function subsets(items: readonly number[], size: number, limit: number): number[][] {
+  const out: number[][] = [];
+  const extend = (from: number, chosen: number[]): void => {
+    if (out.length >= limit) return;
+    if (chosen.length === size) {
+      out.push(chosen);
+      return;
+    }
+    for (let i = from; i <= items.length - (size - chosen.length); i++) extend(i + 1, [...chosen, items[i]!]);
+  };
+  extend(0, []);
+  return out;
+}

@@ -1,0 +1,214 @@
+/**
+ * Proposals and votes. Every node judges a proposal against its own view of the chain and its own policy, stores its vote before it sends it,
+ * tells everybody, and counts what it hears; so every node can build the certificate by itself.
+ */
+import { decode, encode } from '../base/codec.ts';
+import { hex, utf8 } from '../base/bytes.ts';
+import { Refusal, Unavailable } from '../base/errors.ts';
+import { amountOf, paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
+import { validatePayment } from '../bitcoin/validation.ts';
+import { Ballot, type Receipt } from '../consensus/ballot.ts';
+import { proposalId, signedProposal, verifyProposal, type SignedProposal } from '../consensus/proposal.ts';
+import { defaultQuorum } from '../consensus/quorum.ts';
+import { describe } from '../consensus/violation.ts';
+import { MAX_REASON_BYTES, signVote, vote as voteCodec, type Vote } from '../consensus/vote.ts';
+import { method } from '../mesh/calls.ts';
+import type { NodeId } from '../mesh/types.ts';
+import { scriptOf, walletInfo } from './accounts.ts';
+import { online, type WalletContext } from './context.ts';
+import type { Keyring, WalletKey } from './keyring.ts';
+import type { Ledger } from './ledger.ts';
+import { accepted, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
+import type { Pending, PendingPayments } from './pending.ts';
+import type { VoteInfo } from './types.ts';
+
+export const PAYMENT_KIND = 'payment';
+export const proposeMethod = method('payment.propose', proposeRequest, proposeResponse);
+const voteMethod = method('payment.vote', voteNotice, accepted);
+
+export class Voting {
+  /** One decision at a time per wallet: two proposals for the same coins must not both find them free. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  constructor(
+    private readonly context: WalletContext,
+    private readonly keyring: Keyring,
+    private readonly ledger: Ledger,
+    private readonly pending: PendingPayments,
+  ) {}
+
+  serve(): void {
+    const { calls } = this.context;
+    calls.serve(proposeMethod, async (from, { proposal }) => ({ vote: encode(voteCodec, await this.#receive(from, proposal)) }));
+    calls.serve(voteMethod, async (from, notice) => {
+      await this.#count(from, notice.proposal, notice.vote);
+      return { ok: 1 };
+    });
+  }
+
+  /** Counts the answer to a proposal of this node: the same as a vote that was told. */
+  answered(from: NodeId, id: Uint8Array, vote: Uint8Array): Promise<void> {
+    return this.#count(from, id, vote);
+  }
+
+  async #receive(from: NodeId, encoded: Uint8Array): Promise<Vote> {
+    const signed = decode(signedProposal, encoded);
+    const { context } = this;
+    const { proposal } = signed;
+    if (proposal.proposer !== from)
+      throw refused('proposer', `${from} brings a proposal of ${proposal.proposer}`, 'propose under the own name');
+    if (proposal.kind !== PAYMENT_KIND) throw refused('kind', `unknown kind of proposal: ${proposal.kind}`, 'propose payments');
+    verifyProposal(signed, { roster: context.roster, clusterId: context.clusterId, now: context.clock() });
+    const known = this.pending.get(proposalId(proposal));
+    // A vote is given once; asked again, the node repeats what it said.
+    if (known !== undefined) return known.ownVote;
+    if (this.pending.full)
+      throw new Unavailable('node', `${context.self} has too many pending payments`, 'wait until some of them are final');
+
+    const turn = (this.#turns.get(proposal.walletId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#decide(signed));
+    this.#turns.set(proposal.walletId, turn);
+    return turn;
+  }
+
+  async #decide(signed: SignedProposal): Promise<Vote> {
+    const { context } = this;
+    const { proposal } = signed;
+    const id = proposalId(proposal);
+    const again = this.pending.get(id);
+    if (again !== undefined) return again.ownVote;
+    const key = this.keyring.active(proposal.walletId);
+    if (!key.committee.includes(proposal.proposer))
+      throw refused('proposer', `${proposal.proposer} is not of the committee of this wallet`, 'let a member propose', 403);
+    const content = decode(paymentProposal, proposal.payload);
+    const payment = decode(unsignedPayment, content.payment);
+    const intent = decode(intentCodec, content.intent);
+
+    const roster = context.roster.only(key.committee);
+    const quorum = defaultQuorum(key.share.t, key.share.n);
+    const ballot = new Ballot({ proposal, roster, quorum, clock: context.clock });
+    const objection = await this.#judge(content.txId, proposal.proposer, key, payment, intent, { id, quorum });
+    const ownVote = signVote(context.identity, context.clusterId, {
+      proposal: id,
+      value: objection === undefined ? 'approve' : 'reject',
+      reason: clip(objection ?? ''),
+      timestamp: context.clock(),
+      extension: new Uint8Array(),
+    });
+    const pending: Pending = { id, txId: content.txId, proposal, payment, key, roster, quorum, ballot, ownVote, answered: new Set() };
+    this.pending.add(pending);
+    await this.#count(context.self, id, encode(voteCodec, ownVote));
+    this.#tell(pending);
+    return ownVote;
+  }
+
+  /** Why this node will not have the payment, or undefined. What it approves is recorded, and its coins are reserved, before the vote exists. */
+  async #judge(
+    txId: string,
+    proposer: NodeId,
+    key: WalletKey,
+    payment: UnsignedPayment,
+    intent: PaymentIntent,
+    round: { id: Uint8Array; quorum: number },
+  ): Promise<string | undefined> {
+    const { context, ledger } = this;
+    const { policy, network, esplora } = context;
+    let objection: string | undefined;
+    try {
+      if (amountOf(payment) > policy.maxPayment) {
+        throw refused(
+          'amount_sats',
+          `${amountOf(payment)} sat is over this node's limit of ${policy.maxPayment} sat per payment`,
+          'send less',
+        );
+      }
+      const [coins, tipHeight] = await Promise.all([esplora.coinsOf(walletInfo(key, network).address), esplora.tipHeight()]);
+      validatePayment(payment, { wallet: scriptOf(key), network, policy, intent, view: { coins, tipHeight } });
+    } catch (error) {
+      // Unable to check is a no as well: a node approves only what it has seen for itself.
+      if (!(error instanceof Refusal) && !(error instanceof Unavailable)) throw error;
+      objection = error.message;
+    }
+    try {
+      await ledger.open({
+        txId,
+        proposer,
+        key,
+        payment,
+        intent,
+        proposal: round.id,
+        quorum: round.quorum,
+        reserve: objection === undefined,
+      });
+    } catch (error) {
+      if (!(error instanceof Refusal) || objection !== undefined) throw error;
+      objection = error.message;
+      await ledger.open({ txId, proposer, key, payment, intent, proposal: round.id, quorum: round.quorum, reserve: false });
+    }
+    return objection;
+  }
+
+  async #count(from: NodeId, id: Uint8Array, encoded: Uint8Array): Promise<void> {
+    const pending = this.pending.get(id);
+    // A vote may overtake the proposal that it is about; the proposer has it from its own call, and this node's certificate does not need it.
+    if (pending === undefined) return;
+    const before = pending.ballot.result;
+    const receipt = pending.ballot.receive(encoded, from);
+    await this.#note(pending, receipt, encoded);
+    const after = pending.ballot.result;
+    if (before === 'pending' && after === 'approved') await this.ledger.approved(pending.txId, pending.id);
+    if (before === 'pending' && after === 'rejected') await this.ledger.rejected(pending.txId, pending.id, objections(pending));
+    if (before === 'pending' && after === 'impossible') await this.ledger.impossible(pending.txId, pending.id);
+    if (after === 'rejected' || after === 'impossible') this.pending.remove(pending.id);
+    this.pending.changed(pending.id);
+  }
+
+  async #note(pending: Pending, receipt: Receipt, encoded: Uint8Array): Promise<void> {
+    const { context, ledger } = this;
+    const violation = 'violation' in receipt ? receipt.violation : undefined;
+    if (violation !== undefined) {
+      context.logger.warn({ violation: describe(violation) }, 'misbehaviour in a vote');
+      await ledger.violation(violation.node, violation.type, pending.txId, violation.detail, violation.evidence);
+    }
+    if (receipt.outcome !== 'counted' && receipt.outcome !== 'late') return;
+    const value = decode(voteCodec, encoded);
+    await ledger.vote(pending.id, pending.txId, voteInfo(value));
+  }
+
+  /** To everybody who can hear it. A node that cannot builds no certificate of its own, which only the proposer needs. */
+  #tell({ id, roster, proposal, ownVote }: Pending): void {
+    const { context } = this;
+    const reachable = online(context);
+    const notice = { proposal: id, vote: encode(voteCodec, ownVote) };
+    for (const node of roster.nodes) {
+      if (node === context.self || node === proposal.proposer || !reachable.has(node)) continue;
+      context.calls.call(node, voteMethod, notice, { timeoutMs: 5_000 }).catch((error: unknown) => {
+        context.logger.debug({ node, error }, 'a vote was not heard');
+      });
+    }
+  }
+}
+
+export const voteInfo = (value: Vote): VoteInfo => ({
+  node_id: value.voter,
+  value: value.value,
+  reason: value.reason,
+  timestamp: new Date(value.timestamp).toISOString(),
+  signature: hex(value.signature),
+});
+
+/** What the rejecting nodes said, for the person who asked for the payment. */
+export const objections = ({ ballot }: Pick<Pending, 'ballot'>): string =>
+  ballot.votes
+    .filter(({ vote }) => vote.value === 'reject')
+    .map(({ vote }) => `${vote.voter}: ${vote.reason}`)
+    .join('; ');
+
+/** At most the bytes that a vote's reason may have, cut at a character. */
+function clip(text: string): string {
+  let out = text;
+  while (utf8(out).length > MAX_REASON_BYTES) out = out.slice(0, -1);
+  return out;
+}
+
+const refused = (field: string, message: string, remedy: string, status: 400 | 403 | 422 = 422): Refusal =>
+  new Refusal('proposal_refused', field, message, remedy, status);
