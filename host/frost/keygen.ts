@@ -196,7 +196,7 @@ function judge(rounds: Rounds, openings: ReadonlyMap<number, Opening>, messages:
   for (const [complainer, { complaint }] of messages) {
     if (complaint === undefined) continue;
     const { dealer, signed } = complaint;
-    const revealed = dealer < rounds.n && dealer !== complainer ? rounds.reopen(shareRound, dealer, complainer, signed) : 'forged';
+    const revealed = dealer < rounds.n ? rounds.reopen(shareRound, dealer, complainer, signed) : 'forged';
     if (revealed === 'forged') throw rounds.fault(complainer, confirmRound, 'complaint without a share signed by the accused');
     if (revealed !== 'malformed' && shareHolds(revealed.message, openings.get(dealer)!.phi, complainer)) {
       throw rounds.fault(complainer, confirmRound, `complaint about a correct share of party ${dealer}`);
