@@ -21,6 +21,14 @@ export function isqrt(n: bigint): bigint {
   }
 }
 
+/** The exponent of 2 in n > 0. */
+function trailingZeros(n: bigint): number {
+  for (let word = 0; ; word++) {
+    const low = Number(BigInt.asUintN(32, n >> BigInt(32 * word)));
+    if (low !== 0) return 32 * word + 31 - Math.clz32(low & -low);
+  }
+}
+
 /** The Jacobi symbol (a/n) for odd n ≥ 1: 0 exactly when gcd(a, n) ≠ 1. By quadratic reciprocity, Euclid's steps. */
 export function jacobi(a: bigint, n: bigint): -1 | 0 | 1 {
   if (n <= 0n || (n & 1n) === 0n) throw new RangeError('the Jacobi symbol needs an odd positive modulus');
@@ -29,13 +37,12 @@ export function jacobi(a: bigint, n: bigint): -1 | 0 | 1 {
   let negative = false;
   while (top !== 0n) {
     const nMod8 = Number(BigInt.asUintN(3, bottom));
-    let twos = 0n;
-    while (((top >> twos) & 1n) === 0n) twos++;
-    top >>= twos;
+    const twos = trailingZeros(top);
+    top >>= BigInt(twos);
     // (2/n) = −1 for n ≡ ±3 mod 8
-    if ((twos & 1n) === 1n && (nMod8 === 3 || nMod8 === 5)) negative = !negative;
+    if ((twos & 1) === 1 && (nMod8 === 3 || nMod8 === 5)) negative = !negative;
     // (a/n) = −(n/a) when both are ≡ 3 mod 4
-    if ((nMod8 & 3) === 3 && (top & 3n) === 3n) negative = !negative;
+    if ((nMod8 & 3) === 3 && BigInt.asUintN(2, top) === 3n) negative = !negative;
     [top, bottom] = [bottom % top, top];
   }
   if (bottom !== 1n) return 0;

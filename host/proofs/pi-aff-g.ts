@@ -115,9 +115,10 @@ export async function prove(statement: Statement, { x, y, rho, rhoY }: Witness, 
   const Bx = mul(G, alpha);
 
   const e = challenge(statement, { A, Bx, By, E, S, F, T }, context);
+  // e is public, and secret bases are treated alike on either path.
   const [w, wy] = await core.run([
-    power(modN(N0), [r, 1n], [rho, e]), // r·ρ^e
-    power(modN(N1), [rY, 1n], [rhoY, e]), // r_y·ρ_y^e
+    powerPublic(modN(N0), [r, 1n], [rho, e]), // r·ρ^e
+    powerPublic(modN(N1), [rY, 1n], [rhoY, e]), // r_y·ρ_y^e
   ]);
   return { A, Bx, By, E, S, F, T, z1: alpha + e * x, z2: beta + e * y, z3: gamma + e * m, z4: delta + e * mu, w, wy };
 }

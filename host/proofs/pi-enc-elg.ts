@@ -17,7 +17,6 @@ import {
   encryptPublic,
   modN,
   modN2,
-  power,
   powerPublic,
   type PaillierKey,
   type RingPedersenKey,
@@ -94,7 +93,8 @@ export async function prove(statement: Statement, { x, rho, b }: Witness, contex
   const Z = mul(G, beta);
 
   const e = challenge(statement, { S, T, D, Y, Z }, context);
-  const [z2] = await core.run([power(modN(N0), [r, 1n], [rho, e])]); // r·ρ^e
+  // r·ρ^e: e is public, and secret bases are treated alike on either path.
+  const [z2] = await core.run([powerPublic(modN(N0), [r, 1n], [rho, e])]);
   return { S, T, D, Y, Z, z1: alpha + e * x, z2, z3: gamma + e * mu, w: modQ(beta + e * b) };
 }
 
