@@ -200,8 +200,11 @@ class FileJournal implements BurnJournal {
     if (!this.#open) return;
     this.#open = false;
     await this.#writing;
-    await this.#handle.close();
-    await this.#lock.release();
+    try {
+      await this.#handle.close();
+    } finally {
+      await this.#lock.release();
+    }
   }
 
   /** Writes whole queues until none is left. Settles every waiting call, never throws itself. */

@@ -23,6 +23,7 @@ import { Refusal, Unavailable } from '../base/errors.ts';
 import { errorCode, fileError, onFile, privateFolder, readIfPresent, writeDurably } from './files.ts';
 import { lockFolder } from './lock.ts';
 import { copyBinaries, findBinaries, type PostgresBinaries } from './postgres-binaries.ts';
+import { isAlive } from './processes.ts';
 import { fallbackFolder, reachable, serverUser, type ServerUser } from './postgres-user.ts';
 
 export interface EmbeddedOptions {
@@ -214,15 +215,6 @@ const freePort = (): Promise<number> =>
     });
   });
 
-const alive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return errorCode(error) === 'EPERM';
-  }
-};
-
 /** The postmaster that runs on `cluster`, by its pid file, if that process is alive and runs there. */
 async function postmaster(cluster: string): Promise<{ pid: number; port: number } | undefined> {
   const content = await readIfPresent(join(cluster, 'postmaster.pid'));
@@ -231,7 +223,7 @@ async function postmaster(cluster: string): Promise<{ pid: number; port: number 
   const lines = new TextDecoder().decode(content).split('\n');
   const pid = Number(lines[0]);
   const port = Number(lines[3]);
-  if (!Number.isSafeInteger(pid) || pid <= 1 || !Number.isSafeInteger(port) || port <= 0 || !alive(pid)) return undefined;
+  if (!Number.isSafeInteger(pid) || pid <= 1 || !Number.isSafeInteger(port) || port <= 0 || !isAlive(pid)) return undefined;
   if (process.platform === 'linux') {
     // After a crash the process id may belong to something else by now.
     const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
@@ -383,7 +375,7 @@ async function stopServer(pid: number, cluster: string): Promise<void> {
     if ((await postmaster(cluster))?.pid !== pid) return;
     process.kill(pid, signal);
     for (const deadline = Date.now() + STOP_MS; Date.now() < deadline; await delay(20)) {
-      if (!alive(pid) || (await postmaster(cluster))?.pid !== pid) return;
+      if (!isAlive(pid)) return;
     }
   }
   throw new Unavailable('postgres', `PostgreSQL (process ${pid}) does not stop`, `end process ${pid} by hand`);
@@ -412,7 +404,7 @@ function serve({ dataDir, state: first, pid: firstPid, adopted, log, restart }: 
   let queue: Promise<unknown> = Promise.resolve();
 
   const watch = setInterval(() => {
-    if (stopping || restarting !== undefined || alive(pid)) return;
+    if (stopping || restarting !== undefined || isAlive(pid)) return;
     log(`PostgreSQL (process ${pid}) ended unexpectedly; starting it again`);
     restarting = restart()
       .then((next) => {

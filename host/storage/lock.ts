@@ -8,7 +8,6 @@
  * does not hold the folder.
  */
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { readFile, readdir, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -16,6 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { utf8 } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
 import { errorCode, onFile, privateFolder, writeDurably } from './files.ts';
+import { isAlive, lifeOf } from './processes.ts';
 
 const PREFIX = 'holder-';
 
@@ -30,27 +30,7 @@ export interface FolderLock {
   release(): Promise<void>;
 }
 
-/** Identifies one life of process `pid`: the boot, and the clock ticks from boot to its start (field 22 of /proc/PID/stat). */
-function startOf(pid: number): string {
-  try {
-    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim();
-    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1');
-    // Field 2 is the program's name in parentheses, which may itself hold spaces and parentheses.
-    const ticks = fields.slice(fields.lastIndexOf(')') + 2).split(' ')[19];
-    return ticks === undefined ? '' : `${boot}/${ticks}`;
-  } catch {
-    return ''; // no /proc on this system: the process id alone decides
-  }
-}
-
-function lives(holder: Holder): boolean {
-  try {
-    process.kill(holder.pid, 0);
-  } catch (error) {
-    if (errorCode(error) === 'ESRCH') return false;
-  }
-  return holder.started === '' || holder.started === startOf(holder.pid);
-}
+const lives = (holder: Holder): boolean => isAlive(holder.pid) && (holder.started === '' || holder.started === lifeOf(holder.pid));
 
 function parse(text: string): Holder | undefined {
   try {
@@ -97,10 +77,7 @@ export async function lockFolder(folder: string, name = 'lock'): Promise<FolderL
     for (let attempt = 1; ; attempt++) {
       const own = `${PREFIX}${randomBytes(8).toString('hex')}`;
       const path = join(place, own);
-      await writeDurably(
-        path,
-        utf8(JSON.stringify({ pid: process.pid, host: hostname(), started: startOf(process.pid) } satisfies Holder)),
-      );
+      await writeDurably(path, utf8(JSON.stringify({ pid: process.pid, host: hostname(), started: lifeOf(process.pid) } satisfies Holder)));
       const other = await rival(place, own);
       if (other === undefined) return { release: () => rm(path, { force: true }) };
       await rm(path, { force: true });

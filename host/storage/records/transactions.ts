@@ -88,7 +88,7 @@ export class TransactionRecords {
    * Enters a payment and reserves its coins, all or nothing.
    * @throws Refusal 409 `inputs.reserved` when another payment holds one of the coins.
    */
-  insert(transaction: NewTransaction): Promise<TransactionRow> {
+  async insert(transaction: NewTransaction): Promise<TransactionRow> {
     const { inputs, recipients, reserve: hold = true } = transaction;
     if (inputs.length === 0) throw new Refusal('inputs.none', 'inputs', 'a payment without inputs', 'select at least one coin', 422);
     const amount = recipients.reduce((sum, { amount_sats }) => sum + amount_sats, 0);

@@ -93,8 +93,9 @@ export class VoteRecords {
 
   /** The latest round of a payment with its votes. */
   async ofTransaction(txId: string): Promise<{ readonly round: VotingRoundRow; readonly votes: readonly VoteRow[] } | undefined> {
+    if (!UUID.test(txId)) return undefined;
     const [round] = await this.#database.query<VotingRoundRow>(
-      'select * from voting_rounds where tx_id::text = $1 order by round_number desc limit 1',
+      'select * from voting_rounds where tx_id = $1 order by round_number desc limit 1',
       [txId],
     );
     return round && { round, votes: await this.votes(round.proposal) };
