@@ -16,7 +16,7 @@ import * as mod from '../proofs/pi-mod.ts';
 import * as prm from '../proofs/pi-prm.ts';
 import { unit } from '../proofs/sampling.ts';
 import { broadcastRound, echoRound, p2pRound, type Rounds } from '../protocol/rounds.ts';
-import { commitment, opens, Transcript } from '../protocol/transcript.ts';
+import { commitment } from '../protocol/transcript.ts';
 import { auxHash, type AuxInfo, type PartyAux } from './aux-record.ts';
 import { checkModulus, checkPairwise } from './moduli.ts';
 import { demand, together, verifyEach } from './verify-each.ts';
@@ -54,7 +54,8 @@ export interface AuxOptions {
   readonly parameters: Parameters;
 }
 
-interface Opening {
+/** What V_i commits to. */
+export interface AuxOpening {
   readonly N: bigint;
   readonly hatN: bigint;
   readonly s: bigint;
@@ -63,6 +64,13 @@ interface Opening {
   readonly rho: Uint8Array;
   readonly u: Uint8Array;
 }
+
+/** V_i = Com(sid, i, N_i, N̂_i, s_i, t_i, π^prm_i, ρ_i; u_i). */
+export const auxCommitment = (sid: Uint8Array, i: number, opening: AuxOpening, parameters: Parameters): Uint8Array => {
+  const { N, hatN, s, t, prm: proof, rho, u } = opening;
+  const encoded = encode(prm.proof(parameters), proof);
+  return commitment('aux-commitment/v1', (hash) => void hash.bytes(sid).u32(i).integers(N, hatN, s, t).bytes(encoded).bytes(rho), u);
+};
 
 /** @throws Fault naming the culprits. */
 export async function auxInfo({ rounds, primes, random, core, parameters }: AuxOptions): Promise<AuxInfo> {
@@ -79,7 +87,7 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
   tracer.work('prove prm', 0, 1);
   const ownPrm = await prm.prove({ setup: pedersen }, pedersen, context('prm', me));
   tracer.work('prove prm', 1, 1);
-  const opening: Opening = {
+  const opening: AuxOpening = {
     N: paillier.n,
     hatN: pedersen.n,
     s: pedersen.s,
@@ -88,7 +96,7 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
     rho: random.bytes(32),
     u: random.bytes(32),
   };
-  const commitments = await rounds.echo(messages.commit, { V: commitment(TAG, fields(me, opening), opening.u) });
+  const commitments = await rounds.echo(messages.commit, { V: auxCommitment(sid, me, opening, parameters) });
 
   // Round 2: open.
   const openings = await rounds.broadcast(messages.open, { ...opening, prm: ownPrm });
@@ -99,11 +107,11 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
       round: messages.open,
       verify: (j) => {
         const theirs = openings.get(j)!;
-        demand(opens(commitments.get(j)!.V, TAG, fields(j, theirs), theirs.u), 'the opening matches the commitment');
+        demand(equalBytes(commitments.get(j)!.V, auxCommitment(sid, j, theirs, parameters)), 'the opening matches the commitment');
       },
     },
   });
-  const all: readonly Opening[] = Array.from({ length: n }, (_, j) => (j === me ? opening : openings.get(j)!));
+  const all: readonly AuxOpening[] = Array.from({ length: n }, (_, j) => (j === me ? opening : openings.get(j)!));
   const parties: readonly PartyAux[] = all.map(({ N, hatN, s, t }) => ({ paillier: { n: N }, pedersen: { n: hatN, s, t } }));
   let verified = 0;
   const counted = async (work: Promise<void>): Promise<void> => {
@@ -181,17 +189,4 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
     const [s] = await core.run([power(modN({ n: hatN, s: t, t, p: hatP, q: hatQ, lambda }), [t, lambda])]);
     return { paillier: { n: p * q, p, q }, pedersen: { n: hatN, s, t, p: hatP, q: hatQ, lambda } };
   }
-
-  function fields(i: number, { N, hatN, s, t, prm: proof, rho }: Opening): (hash: Transcript) => void {
-    return (hash) => {
-      hash
-        .bytes(sid)
-        .u32(i)
-        .integers(N, hatN, s, t)
-        .bytes(encode(prm.proof(parameters), proof))
-        .bytes(rho);
-    };
-  }
 }
-
-const TAG = 'aux-commitment/v1';

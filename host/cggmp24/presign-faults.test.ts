@@ -1,17 +1,18 @@
 /** Presigning with one signer who misbehaves in one message: every honest signer names it, and nobody else (security.md, cases 8 to 10). */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Abandoned, Fault, Silence } from '../base/errors.ts';
+import { createCore } from '../core/index.ts';
 import { G, modQ } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { tamper, values, type Override } from '../protocol/testing/network.ts';
 import { presignRounds } from './presign-messages.ts';
-import { testCore } from './testing/core.ts';
+
 import { expectBlamed, lying, makeGroup, reasons, runPresign, type Group } from './testing/parties.ts';
 
 const messages = presignRounds(testParameters);
 const SIGNERS = [0, 1, 2];
 const LIAR = 1;
-const core = testCore();
+const core = await createCore({ threads: 2 });
 let group: Group;
 beforeAll(async () => {
   group = await makeGroup(3, 3, testParameters, core);

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { utf8 } from '../base/bytes.ts';
 import { decode, DecodeError, encode } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
+import { createCore } from '../core/index.ts';
 import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { values } from '../protocol/testing/network.ts';
@@ -9,12 +10,12 @@ import { presign } from './presign.ts';
 import { presignature, presignatureProblem, presignaturePublic, type Presignature } from './presignature.ts';
 import { bitcoinSighash } from './sighash.ts';
 import { combine, partialSignature } from './sign.ts';
-import { testCore } from './testing/core.ts';
+
 import { makeGroup, random, runPresign, subsets, type Group } from './testing/parties.ts';
 import { nobleAccepts, opensslAccepts } from './testing/verifiers.ts';
 
 const preimage = utf8('the preimage of a sighash');
-const core = testCore();
+const core = await createCore({ threads: 2 });
 afterAll(() => core.close());
 
 function expectSignature(presignatures: readonly Presignature[]): void {

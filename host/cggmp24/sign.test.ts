@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { utf8 } from '../base/bytes.ts';
 import { Defect, Fault, Refusal } from '../base/errors.ts';
+import { createCore } from '../core/index.ts';
 import { modQ, q } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { memoryNetwork, tamper, values, type Override } from '../protocol/testing/network.ts';
@@ -10,13 +11,13 @@ import { signingSessionId } from './session.ts';
 import { bitcoinSighash, Sighash } from './sighash.ts';
 import { partialRound, signInteractive } from './sign-interactive.ts';
 import { combine, partialSignature } from './sign.ts';
-import { testCore } from './testing/core.ts';
+
 import { expectBlamed, freshNonce, identitiesOf, makeGroup, random, reasons, runPresign, subsets, type Group } from './testing/parties.ts';
 import { nobleAccepts, opensslAccepts } from './testing/verifiers.ts';
 
 const preimage = utf8('the preimage of a sighash');
 const message = bitcoinSighash(preimage);
-const core = testCore();
+const core = await createCore({ threads: 2 });
 let group: Group;
 let threshold: Group;
 let presignatures: Presignature[];
