@@ -5,6 +5,8 @@ import { wipeStatic } from './memory';
 
 export { contextBytes, contextInit } from './words';
 export { power, powerBytes } from './power';
+export { slide, slideBytes } from './sliding';
+export { combBuild, combBytes, combPower } from './comb';
 export { invert } from './gcd';
 
 /** First address the host may use, 16-aligned. */

@@ -3,14 +3,20 @@
  * put two products of equal shape into the two lanes: the halves of a CRT computation, or the products of two operations.
  */
 import { bitLength } from '../base/bytes.ts';
-import type { Machine, Product } from './machine.ts';
-import { shapeOf } from './machine.ts';
-import { deriveSecrets, mod, recombine, type Halves, type KeySecrets } from './secrets.ts';
+import { CHUNK_BITS, combShapeOf, shapeOf, type Comb, type Machine, type Product } from './machine.ts';
+import { deriveSecrets, mod, recombine, type KeySecrets } from './secrets.ts';
 import { Recent } from './recent.ts';
 import { hasFactors, type Modulus, type Operation, type PaillierSecret, type RingPedersenSecret, type Term } from './types.ts';
 
-type Steps = Generator<Product[], bigint, bigint[]>;
+/** What a step asks of the machine. */
+type Request = Product | Comb;
+type Steps = Generator<Request[], bigint, bigint[]>;
+
+const isComb = (request: Request): request is Comb => 'bases' in request;
 type Factored = PaillierSecret | RingPedersenSecret;
+
+/** In place of a value, when a base is no unit and so has no tables. */
+const NO_TABLES = -1n;
 
 /** The length of a secret exponent is rounded up to this many bits, so that it tells only which bound of the protocol the exponent has. */
 const GRAIN = 256;
@@ -31,26 +37,38 @@ export class Evaluator {
     for (;;) {
       const open = states.flatMap((state, i) => (state.done ? [] : [{ i, products: state.value }]));
       if (open.length === 0) return states.map(({ value }) => value as bigint);
-      const values = this.#products(open.flatMap(({ products }) => products));
+      const values = this.#serve(open.flatMap(({ products }) => products));
       for (const { i, products } of open) states[i] = runs[i]!.next(values.splice(0, products.length));
     }
   }
 
-  #products(products: readonly Product[]): bigint[] {
-    const values = new Array<bigint>(products.length);
+  #serve(requests: readonly Request[]): bigint[] {
+    const values = new Array<bigint>(requests.length);
     const waiting = new Map<string, number>();
-    products.forEach((product, i) => {
-      const shape = shapeOf(product);
+    const run = (...lanes: number[]): void => {
+      const results = this.#lanes(lanes.map((i) => requests[i]!));
+      lanes.forEach((i, lane) => {
+        values[i] = results[lane]!;
+      });
+    };
+    requests.forEach((request, i) => {
+      const shape = isComb(request) ? combShapeOf(request) : shapeOf(request);
       const partner = waiting.get(shape);
       if (partner === undefined) {
         waiting.set(shape, i);
         return;
       }
       waiting.delete(shape);
-      [values[partner], values[i]] = this.#machine.products([products[partner]!, product]) as [bigint, bigint];
+      run(partner, i);
     });
-    for (const i of waiting.values()) values[i] = this.#machine.products([products[i]!])[0]!;
+    for (const i of waiting.values()) run(i);
     return values;
+  }
+
+  /** One or two requests of equal shape. */
+  #lanes(requests: readonly Request[]): bigint[] {
+    if (!isComb(requests[0]!)) return this.#machine.products(requests as unknown as readonly [Product]);
+    return this.#machine.combs(requests as unknown as readonly [Comb]) ?? requests.map(() => NO_TABLES);
   }
 
   #steps(operation: Operation): Steps {
@@ -156,6 +174,7 @@ export class Evaluator {
    */
   *#decrypt(key: PaillierSecret, c: bigint): Steps {
     const { n, p, q } = key;
+    if (c % p === 0n || c % q === 0n) throw new RangeError('the ciphertext is not a unit modulo N²: check it before decrypting');
     const { n: half, n2 } = this.#secretsOf(key);
     const bits = Math.max(bitLength(p), bitLength(q));
     const hidden = { signed: false, secret: true, hidden: true };
@@ -174,7 +193,13 @@ export class Evaluator {
       { base: s, exponent: x },
       { base: t, exponent: y },
     ];
-    if (!hasFactors(setup) || t % setup.p === 0n || t % setup.q === 0n) return yield* this.#plain(n, plain, secret, false);
+    if (!hasFactors(setup)) {
+      const exponents = [x, y];
+      const chunks = exponents.map((e) => Math.ceil((secret ? paddedBits(e) : bitLength(e)) / CHUNK_BITS));
+      const [value] = yield [{ n, bases: [mod(s, n), mod(t, n)], exponents, chunks, secret }];
+      return value! === NO_TABLES ? yield* this.#plain(n, plain, secret, false) : value!;
+    }
+    if (t % setup.p === 0n || t % setup.q === 0n) return yield* this.#plain(n, plain, secret, false);
     // The owner knows s = t^λ: s^x·t^y = t^(λx + y), with the exponent reduced for each half.
     const { n: half } = this.#secretsOf(setup);
     const exponent = setup.lambda * x + y;
@@ -200,5 +225,3 @@ export class Evaluator {
       : 0n;
   }
 }
-
-export type { Halves };

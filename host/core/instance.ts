@@ -28,6 +28,11 @@ export interface Exports extends Record<string, unknown> {
     secret: number,
     factors: number,
   ): void;
+  slide(context: number, input: number, area: number, terms: number, words: number, width: number, bits: number, factors: number): void;
+  slideBytes(context: number, terms: number, bits: number, width: number): number;
+  combBytes(context: number): number;
+  combBuild(context: number, chunk: number, base: number, area: number): number;
+  combPower(context: number, output: number, area: number, bases: number, list: number, exponents: number, secret: number): void;
   invert(n: number, x: number, bytes: number, wanted: number): number;
   repeat(context: number, target: number, count: number, squarings: number): void;
   wipe(from: number, bytes: number): void;

@@ -31,6 +31,31 @@ export interface Product {
   readonly hidden: boolean;
 }
 
+/** ∏ base^exponent mod n for fixed bases, from tables. Exponents signed. */
+export interface Comb {
+  readonly n: bigint;
+  /** Below n, the same in both lanes. */
+  readonly bases: readonly bigint[];
+  readonly exponents: readonly bigint[];
+  /** How many chunks of 384 bits of each exponent to read: a public bound. */
+  readonly chunks: readonly number[];
+  readonly secret: boolean;
+}
+
+/** What of a lane a context depends on. */
+type Moduli = Pick<Product, 'n'> & Partial<Pick<Product, 'hidden'>>;
+
+/** Tables of one base: addresses of its chunks, and the base of the next one. */
+interface Table {
+  readonly chunks: number[];
+  next: bigint;
+}
+
+export const CHUNK_BITS = 384;
+const CHUNK_WORDS = CHUNK_BITS / 32;
+/** Setups (n and its bases) whose tables are kept: a megabyte each, at most, with 3072-bit moduli. */
+const SETUPS = 16;
+
 const align = (n: number): number => (n + 15) & ~15;
 const wordsOf = (n: bigint): number => Math.ceil(bitLength(n) / 32);
 
@@ -41,12 +66,20 @@ export const windowFor = (bits: number): number => (bits <= 24 ? 2 : bits <= 80 
 export const shapeOf = ({ n, terms, factor, signed, secret, hidden }: Product): string =>
   [wordsOf(n), terms.map(({ bits }) => bits).join('+'), factor !== undefined, signed, secret, hidden].join();
 
+/** Two combs can share the lanes when they use the same tables alike. */
+export const combShapeOf = ({ n, bases, chunks, secret }: Comb): string =>
+  ['comb', n.toString(16), ...bases.map((b) => b.toString(16)), ...chunks, secret].join();
+
+/** Sliding windows: 2^(w−1) odd powers against a multiplication for every w + 1 bits. */
+const slidingWindowFor = (bits: number): number => (bits <= 24 ? 2 : bits <= 80 ? 3 : bits <= 256 ? 4 : bits <= 768 ? 5 : 6);
+
 const CONTEXTS = 64;
 
 export class Machine {
   readonly #exports: Exports;
   /** Cached contexts by modulus, or by the two moduli of a pair. */
   readonly #contexts: Recent<string, { pointer: number; bytes: number }>;
+  readonly #tables: Recent<string, { readonly tables: Map<bigint, Table>; readonly bytes: number }>;
   /** Freed permanent areas by size: sizes are few, as they follow the size classes of the moduli. */
   readonly #free = new Map<number, number[]>();
   /** End of the permanent areas; scratch begins here. */
@@ -58,6 +91,9 @@ export class Machine {
     this.#exports = exports;
     this.#permanent = this.#top = exports.scratch();
     this.#contexts = new Recent(CONTEXTS, ({ pointer, bytes }) => this.#release(pointer, bytes));
+    this.#tables = new Recent(SETUPS, ({ tables, bytes }) => {
+      for (const { chunks } of tables.values()) for (const chunk of chunks) this.#release(chunk, bytes);
+    });
   }
 
   /** One product, or two of the same shape in the two lanes. Results are canonical. */
@@ -65,13 +101,17 @@ export class Machine {
     const [{ terms, factor, signed, secret }] = lanes;
     const bytes = Math.max(...lanes.map(({ n }) => wordsOf(n))) * 4;
     const words = Math.max(1, ...terms.map(({ bits }) => Math.ceil((bits + (signed ? 1 : 0)) / 32)));
-    const width = windowFor(Math.max(1, ...terms.map(({ bits }) => bits)));
+    const longest = Math.max(1, ...terms.map(({ bits }) => bits));
+    const sliding = lanes.length === 1 && !secret && !signed;
     return this.#scratch(() => {
       const context = this.#context(lanes);
       const lengths = align(4 * terms.length);
       const perLane = 2 * bytes + 4 * words;
       const input = this.#take(lengths + lanes.length * (terms.length * perLane + bytes) + 16);
-      const area = this.#take(this.#exports.powerBytes(context, terms.length, width));
+      const width = sliding ? slidingWindowFor(longest) : windowFor(longest);
+      const area = this.#take(
+        sliding ? this.#exports.slideBytes(context, terms.length, longest, width) : this.#exports.powerBytes(context, terms.length, width),
+      );
       const view = new DataView(this.#exports.memory.buffer);
       terms.forEach(({ bits }, i) => view.setUint32(input + 4 * i, bits, true));
       let at = input + lengths;
@@ -90,9 +130,77 @@ export class Machine {
           at += bytes;
         }
       }
-      this.#exports.power(context, input, area, terms.length, words, width, Number(signed), Number(secret), Number(factor !== undefined));
+      const factors = Number(factor !== undefined);
+      if (sliding) this.#exports.slide(context, input, area, terms.length, words, width, longest, factors);
+      else this.#exports.power(context, input, area, terms.length, words, width, Number(signed), Number(secret), factors);
       return lanes.map((_, lane) => this.#read(input + lane * bytes, bytes));
     });
+  }
+
+  /** One comb, or two of the same shape. Undefined when a base is no unit: then there are no tables for it. */
+  combs(lanes: readonly [Comb] | readonly [Comb, Comb]): bigint[] | undefined {
+    const [{ n, bases, chunks, secret }] = lanes;
+    const tables = this.#tablesOf(n, bases, chunks);
+    if (tables === undefined) return undefined;
+    const bytes = wordsOf(n) * 4;
+    return this.#scratch(() => {
+      const context = this.#context(lanes);
+      const output = this.#take(lanes.length * bytes);
+      const area = this.#take(2 * this.#exports.numberBytes(context));
+      const list = this.#take(4 * chunks.reduce((sum, count) => sum + count + 1, 0));
+      const words = chunks.map((count) => count * CHUNK_WORDS + 1);
+      const exponents = this.#take(4 * lanes.length * words.reduce((sum, count) => sum + count, 0));
+      const view = new DataView(this.#exports.memory.buffer);
+      let at = list;
+      chunks.forEach((count, b) => {
+        for (const value of [count, ...tables[b]!.chunks.slice(0, count)]) {
+          view.setUint32(at, value, true);
+          at += 4;
+        }
+      });
+      at = exponents;
+      words.forEach((count, b) => {
+        for (const lane of lanes) {
+          this.#writeWords(at, lane.exponents[b]!, count);
+          at += 4 * count;
+        }
+      });
+      this.#exports.combPower(context, output, area, bases.length, list, exponents, Number(secret));
+      return lanes.map((_, lane) => this.#read(output + lane * bytes, bytes));
+    });
+  }
+
+  /** The tables of the bases of a setup, at least as long as asked for: kept, built or extended. */
+  #tablesOf(n: bigint, bases: readonly bigint[], chunks: readonly number[]): Table[] | undefined {
+    const key = [n, ...bases].map((value) => value.toString(16)).join();
+    let entry = this.#tables.get(key);
+    const bytes = wordsOf(n) * 4;
+    for (const [b, base] of bases.entries()) {
+      while ((entry?.tables.get(base)?.chunks.length ?? 0) < chunks[b]!) {
+        const context = this.#scratch(() => this.#context([{ n }]));
+        const size = this.#exports.combBytes(context);
+        if (entry === undefined) {
+          this.#tables.makeRoom();
+          entry = { tables: new Map(bases.map((value) => [value, { chunks: [], next: value }])), bytes: size };
+          this.#tables.set(key, entry);
+        }
+        const table = entry.tables.get(base)!;
+        const chunk = this.#keep(size);
+        const next = this.#scratch(() => {
+          const at = this.#take(bytes);
+          this.#write(at, table.next, bytes);
+          const area = this.#take(this.#exports.numberBytes(context) + 2 * bytes);
+          return this.#exports.combBuild(context, chunk, at, area) === 1 ? this.#read(at, bytes) : undefined;
+        });
+        if (next === undefined) {
+          this.#release(chunk, size);
+          return undefined;
+        }
+        table.chunks.push(chunk);
+        table.next = next;
+      }
+    }
+    return bases.map((base) => entry?.tables.get(base) ?? { chunks: [], next: base });
   }
 
   /** x⁻¹ mod n in constant time, or undefined when gcd(x, n) ≠ 1. n odd, 0 ≤ x < n. */
@@ -161,11 +269,11 @@ export class Machine {
   }
 
   /** The context of the lanes' moduli: from the cache, or built; in scratch if a modulus is secret. First thing in a call. */
-  #context(lanes: readonly Product[]): number {
+  #context(lanes: readonly Moduli[]): number {
     const bits = Math.max(...lanes.map(({ n }) => bitLength(n)));
     const size = this.#exports.contextBytes(lanes.length, bits);
     if (lanes.some(({ hidden }) => hidden)) return this.#buildContext(this.#take(size), lanes, bits);
-    const key = lanes.map(({ n }) => n.toString(36)).join();
+    const key = lanes.map(({ n }) => n.toString(16)).join();
     let entry = this.#contexts.get(key);
     if (entry === undefined) {
       this.#contexts.makeRoom();
@@ -176,7 +284,7 @@ export class Machine {
     return entry.pointer;
   }
 
-  #buildContext(pointer: number, lanes: readonly Product[], bits: number): number {
+  #buildContext(pointer: number, lanes: readonly Moduli[], bits: number): number {
     const bytes = Math.ceil(bits / 32) * 4;
     const input = this.#take(lanes.length * bytes);
     lanes.forEach(({ n }, lane) => this.#write(input + lane * bytes, n, bytes));

@@ -1,30 +1,47 @@
-/** Safe primes for Paillier and ring-Pedersen moduli (cggmp24.md §3.1), from OpenSSL on libuv's threads: several searches run side by side. */
+/** Safe primes for Paillier and ring-Pedersen moduli (cggmp24.md §3.1), from OpenSSL on libuv's threads: seconds to a minute for 1536 bits. */
 import { generatePrime } from 'node:crypto';
 import { bitLength } from '../base/bytes.ts';
-import { Defect } from '../base/errors.ts';
 
-/** Gives a fresh safe prime at each call; never the same twice. */
+/** A source of fresh safe primes of one size: generated when asked for, or taken from a stock that was filled when idle. */
 export interface PrimeSource {
   next(): Promise<bigint>;
 }
 
-/**
- * p of exactly `bits` bits with (p − 1)/2 prime and the two top bits set, so that the product of two of them has exactly 2·bits bits. Seconds
- * at 1536 bits, with a long tail. The search cannot be interrupted: `signal` ends the wait, not the work.
- */
-export async function safePrime(bits: number, options: { readonly signal?: AbortSignal } = {}): Promise<bigint> {
-  const { signal } = options;
-  signal?.throwIfAborted();
-  const search = new Promise<bigint>((resolve, reject) =>
-    generatePrime(bits, { safe: true, bigint: true }, (error, prime) => (error === null ? resolve(prime) : reject(error))),
-  );
-  const prime = await (signal === undefined ? search : Promise.race([search, aborted(signal)]));
-  // OpenSSL sets the two top bits; the size of N depends on it, so it is checked.
-  if (bitLength(prime) !== bits || prime >> BigInt(bits - 2) !== 3n || prime % 4n !== 3n) {
-    throw new Defect(`the prime generator gave a prime of another form than a safe one of ${bits} bits`);
-  }
-  return prime;
+export interface PrimeOptions {
+  /** Rejects with the signal's reason at once; the search itself cannot be interrupted and ends unobserved. */
+  readonly signal?: AbortSignal;
 }
 
-const aborted = (signal: AbortSignal): Promise<never> =>
-  new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true }));
+const MIN_BITS = 64;
+
+const draw = (bits: number): Promise<bigint> =>
+  new Promise((resolve, reject) => {
+    generatePrime(bits, { safe: true, bigint: true }, (error, prime) => (error === null ? resolve(prime) : reject(error)));
+  });
+
+/**
+ * A random safe prime p = 2p' + 1 of exactly `bits` bits whose two top bits are set, so that a product of two has exactly 2·bits bits.
+ * @throws RangeError for fewer than 64 bits; the signal's reason.
+ */
+export async function safePrime(bits: number, { signal }: PrimeOptions = {}): Promise<bigint> {
+  if (!Number.isInteger(bits) || bits < MIN_BITS) throw new RangeError(`a safe prime must have at least ${MIN_BITS} bits, got ${bits}`);
+  signal?.throwIfAborted();
+  const search = async (): Promise<bigint> => {
+    for (;;) {
+      const p = await draw(bits);
+      // OpenSSL sets both bits today; what the moduli need is not left to that.
+      if (bitLength(p) === bits && p >> BigInt(bits - 2) === 3n) return p;
+    }
+  };
+  if (signal === undefined) return search();
+  return await new Promise<bigint>((resolve, reject) => {
+    const abort = (): void => reject(signal.reason as Error);
+    signal.addEventListener('abort', abort, { once: true });
+    search()
+      .then(resolve, reject)
+      .finally(() => signal.removeEventListener('abort', abort));
+  });
+}
+
+/** Generates on demand. */
+export const generatedPrimes = (bits: number, options: PrimeOptions = {}): PrimeSource => ({ next: () => safePrime(bits, options) });
