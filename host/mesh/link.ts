@@ -2,6 +2,7 @@
  * A link: one authenticated connection, one long-lived stream per traffic class, greeted both ways. Classes have their own queues and streams,
  * so that a long ceremony message never stands in front of a signature.
  */
+import { concatBytes } from '../base/bytes.ts';
 import { Unavailable } from '../base/errors.ts';
 import { encodeFrame, frameCodec, hello, MAX_FRAME_BYTES, MAX_HELLO_BYTES, message, MessageReader, parse } from './frame.ts';
 import { LinkError, type ByteStream, type Closing, type CloseReason, type Connection } from './transport.ts';
@@ -9,11 +10,12 @@ import { TRAFFIC_CLASSES, type Frame, type NodeId, type TrafficClass } from './t
 
 /** Bytes that may wait in the queue of a class; beyond it the sender is told to come back later. */
 export const QUEUE_BYTES: Readonly<Record<TrafficClass, number>> = {
-  control: 8 << 20,
-  signing: 16 << 20,
-  ceremony: 32 << 20,
-  bulk: 32 << 20,
+  control: 4 << 20,
+  signing: 8 << 20,
+  ceremony: 16 << 20,
+  bulk: 8 << 20,
 };
+const BATCH_BYTES = 32 << 10;
 /** Smaller is sent first. */
 const URGENCY: Readonly<Record<TrafficClass, number>> = { control: 0, signing: 1, ceremony: 64, bulk: 127 };
 
@@ -233,13 +235,26 @@ class Queue {
 
   async run(): Promise<void> {
     while (this.#running) {
-      const next = this.#waiting.shift();
+      const next = this.#next();
       if (next === undefined) {
         await new Promise<void>((resolve) => (this.#wake = resolve));
         continue;
       }
-      await this.#stream.write(next); // one write per frame
+      await this.#stream.write(next);
       if (this.#running) this.#bytes -= next.length;
     }
+  }
+
+  /** The next write: whole frames, each with its length in one piece. Small ones that wait together travel together, in fewer packets. */
+  #next(): Uint8Array | undefined {
+    let count = 0;
+    let length = 0;
+    for (const { length: more } of this.#waiting) {
+      if (count > 0 && length + more > BATCH_BYTES) break;
+      count++;
+      length += more;
+    }
+    const frames = this.#waiting.splice(0, count);
+    return frames.length < 2 ? frames[0] : concatBytes(...frames);
   }
 }

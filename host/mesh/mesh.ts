@@ -163,6 +163,7 @@ export function createMesh(options: MeshOptions): RunningMesh {
       await transport.listen((connection) => {
         const peer = peers.get(connection.node);
         if (peer === undefined) return void connection.close('identity', `${connection.node} is not a member`);
+        if (phase === 'stopped') return void connection.close('stopping', 'the node stops');
         acceptLink(connection, identity, timing.helloMs).then(
           (link) => peer.adopt(link),
           (error: unknown) => {

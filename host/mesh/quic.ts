@@ -13,7 +13,7 @@
  * process, see process-guard.ts.
  */
 import { errors, events, QUICClient, QUICServer, QUICSocket, type QUICConnection, type QUICStream } from '@matrixai/quic';
-import { createHmac, randomBytes, randomFillSync, timingSafeEqual, type X509Certificate } from 'node:crypto';
+import { createHmac, randomBytes, randomFillSync, timingSafeEqual } from 'node:crypto';
 import { Refusal } from '../base/errors.ts';
 import { certificatesOf, checkPeer, type CertificateCheck, type PeerVerdict } from '../pki/certificate.ts';
 import { serverName } from '../pki/names.ts';
@@ -136,7 +136,7 @@ export function createQuicTransport(options: QuicOptions): MeshTransport {
         logger: silentLogger,
         ...codes,
       });
-      limitHandshakes(server, onRefused, roots, options.diallers, () => clock.now());
+      limitHandshakes(server, onRefused);
       const accepted = (raw: QUICConnection): QuicConnection | undefined => {
         const known = connections.get(raw);
         if (known !== undefined) return known;
@@ -292,14 +292,18 @@ class QuicConnection implements Connection {
   }
 }
 
+/** The library derives its error for a TLS alert of the peer from the one for local errors. */
+const isFromPeer = (error: unknown): error is errors.ErrorQUICConnectionPeer<unknown> | errors.ErrorQUICConnectionPeerTLS<unknown> =>
+  error instanceof errors.ErrorQUICConnectionPeer || error instanceof errors.ErrorQUICConnectionPeerTLS;
+
 /** What the end of a connection says. Application codes are ours; everything else is the network or TLS. */
 function closingOf(error: unknown): Closing {
-  const data = error instanceof errors.ErrorQUICConnectionPeer || error instanceof errors.ErrorQUICConnectionLocal ? error.data : undefined;
-  if (error instanceof errors.ErrorQUICConnectionPeer && data !== undefined) {
-    const detail = Buffer.from(data.reason ?? []).toString('utf8');
-    if (data.isApp) return { reason: CLOSE_REASONS[data.errorCode] ?? 'lost', detail: detail || 'no reason given', by: 'peer' };
-    const check = checkOfAlert(data.errorCode);
+  if (isFromPeer(error)) {
+    const { isApp, errorCode, reason } = error.data;
+    const check = isApp ? undefined : checkOfAlert(errorCode);
     if (check !== undefined) return { reason: 'identity', detail: `the peer refused our certificate (${check})`, by: 'peer' };
+    if (isApp)
+      return { reason: CLOSE_REASONS[errorCode] ?? 'lost', detail: Buffer.from(reason).toString('utf8') || 'no reason given', by: 'peer' };
   }
   if (error instanceof errors.ErrorQUICConnectionIdleTimeout)
     return { reason: 'lost', detail: 'nothing was heard from the peer', by: 'network' };
@@ -354,13 +358,7 @@ function retryTokenCrypto() {
 }
 
 /** Bounds the handshakes in progress, and reports those that fail. The library calls this method for every first packet of a connection. */
-function limitHandshakes(
-  server: QUICServer,
-  onRefused: (problem: ConnectProblem, address: string, detail: string) => void,
-  roots: readonly X509Certificate[],
-  diallers: readonly NodeId[],
-  now: () => number,
-): void {
+function limitHandshakes(server: QUICServer, onRefused: (problem: ConnectProblem, address: string, detail: string) => void): void {
   type Accept = (remote: { host: string; port: number }, ...rest: unknown[]) => Promise<unknown>;
   const accepting = server as unknown as { acceptConnection: Accept };
   const accept = accepting.acceptConnection.bind(server);
@@ -371,7 +369,7 @@ function limitHandshakes(
     try {
       return await accept(remote, ...rest);
     } catch (error) {
-      const { problem, detail } = handshakeProblem(error, (chain) => checkPeer(chain, { roots, expected: diallers, now: now() }));
+      const { problem, detail } = handshakeProblem(error);
       onRefused(problem, addressOf(remote), detail);
       return undefined;
     } finally {
@@ -403,19 +401,16 @@ function* causes(error: unknown): Generator<unknown> {
   for (let cause = error, depth = 0; cause !== undefined && depth < 8; cause = (cause as Error).cause, depth++) yield cause;
 }
 
-function handshakeProblem(
-  error: unknown,
-  judge?: (chain: readonly Uint8Array[]) => PeerVerdict,
-): { problem: ConnectProblem; detail: string } {
-  void judge;
+function handshakeProblem(error: unknown): { problem: ConnectProblem; detail: string } {
   for (const cause of causes(error)) {
-    if (cause instanceof errors.ErrorQUICConnectionPeer) {
-      const check = checkOfAlert(cause.data.errorCode);
+    if (isFromPeer(cause)) {
+      const check = cause.data.isApp ? undefined : checkOfAlert(cause.data.errorCode);
       return { problem: 'refused-by-peer', detail: check === undefined ? cause.message : `the peer refused our certificate (${check})` };
     }
     if (cause instanceof errors.ErrorQUICConnectionLocal) {
       const check = checkOfAlert(cause.data.errorCode);
-      if (check !== undefined) return { problem: check, detail: `TLS refused the certificate (${check})` };
+      if (check !== undefined)
+        return { problem: check, detail: `TLS refused the certificate (${check === 'expired' ? 'expired, or not valid yet' : check})` };
     }
   }
   return { problem: 'handshake', detail: error instanceof Error ? error.message : String(error) };
