@@ -2,8 +2,10 @@
  * For tests only: keys from the published test primes, randomness from a seed, and honest instances of every proof. Nothing here may be
  * reachable from a node.
  */
-import { readFileSync } from 'node:fs';
 import { modPow } from 'bigint-crypto-utils';
+import safe1024 from '../../../fixtures/primes/safe-1024.json' with { type: 'json' };
+import safe1536 from '../../../fixtures/primes/safe-1536.json' with { type: 'json' };
+import safe576 from '../../../fixtures/primes/safe-576.json' with { type: 'json' };
 import { concatBytes, utf8 } from '../../base/bytes.ts';
 import { below, type Random } from '../../base/random.ts';
 import type { PaillierSecret, RingPedersenPublic, RingPedersenSecret } from '../../core/types.ts';
@@ -20,17 +22,15 @@ export const smallParameters: Parameters = { ...testParameters, primeBits: 576, 
 
 /** Bits of the published primes. */
 type Bits = 576 | 1024 | 1536;
-
-const read = (bits: Bits): bigint[] => {
-  const file = new URL(`../../../fixtures/primes/safe-${bits}.json`, import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { primes: string[] }).primes.map((hex) => BigInt(`0x${hex}`));
+const primes: Record<Bits, readonly bigint[]> = {
+  576: safe576.primes.map((hex) => BigInt(`0x${hex}`)),
+  1024: safe1024.primes.map((hex) => BigInt(`0x${hex}`)),
+  1536: safe1536.primes.map((hex) => BigInt(`0x${hex}`)),
 };
-const primes = new Map<number, bigint[]>();
 
 /** The k-th published safe prime of that many bits. */
 export function safePrime(bits: Bits, k: number): bigint {
-  if (!primes.has(bits)) primes.set(bits, read(bits));
-  const prime = primes.get(bits)![k];
+  const prime = primes[bits][k];
   if (prime === undefined) throw new RangeError(`no test prime ${k} of ${bits} bits`);
   return prime;
 }

@@ -1,20 +1,15 @@
 /** For tests only: what is asserted of every proof, whatever it proves. */
-import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import transcripts from '../../../fixtures/transcripts/proofs.json' with { type: 'json' };
 import { decode, DecodeError, encode, type Codec } from '../../base/codec.ts';
 import { hex } from '../../base/bytes.ts';
 import type { Core } from '../../core/types.ts';
 import { sha256 } from '../../protocol/transcript.ts';
 import type { ProofContext } from '../context.ts';
 
-type ProofName = 'sch' | 'prm' | 'mod' | 'fac' | 'enc-elg' | 'aff-g' | 'elog';
-
 /** SHA-256 of the encoded proof of each test's honest instance. */
-export const known = (
-  JSON.parse(readFileSync(new URL('../../../fixtures/transcripts/proofs.json', import.meta.url), 'utf8')) as {
-    proofs: Record<ProofName, string>;
-  }
-).proofs;
+export const known = transcripts.proofs;
+type ProofName = keyof typeof known;
 
 /** The proof must be rejected, by the check of that text (in whole or in part) where one is given, and by nothing but a check. */
 export async function rejects(verification: Promise<void>, check?: string): Promise<void> {
