@@ -159,10 +159,13 @@ describe('a start that cannot work is refused', () => {
     other.close();
   });
 
-  it('for a file in the place of the folder, and a damaged state file', async () => {
+  it('for a file in the place of the folder, a damaged state file, and data that is gone', async () => {
     await writeFile(join(folder, 'file'), '');
     await expect(start({ dataDir: join(folder, 'file') })).rejects.toEqual(refusal('storage.path'));
     await mkdir(join(folder, 'damaged'), { mode: 0o700 });
+    const gone = { version: 1, port: 5432, cluster: join(folder, 'gone'), initialised: true, superuser_password: 'x', nodes: {} };
+    await writeFile(join(folder, 'damaged', 'server.json'), JSON.stringify(gone));
+    await expect(start({ dataDir: join(folder, 'damaged') })).rejects.toEqual(refusal('postgres.missing', gone.cluster));
     await writeFile(join(folder, 'damaged', 'server.json'), '{"version":1');
     await expect(start({ dataDir: join(folder, 'damaged') })).rejects.toEqual(refusal('postgres.state'));
   });

@@ -62,6 +62,8 @@ const State = z.strictObject({
   version: z.literal(1),
   port: z.int().min(1).max(65535),
   cluster: z.string(),
+  /** Whether the cluster was made: if it is gone then, somebody removed it. */
+  initialised: z.boolean().default(true),
   superuser_password: z.string(),
   nodes: z.record(z.string(), z.strictObject({ application: z.string(), owner: z.string() })),
 });
@@ -107,6 +109,7 @@ async function start({ dataDir, port, superuserPassword, log = () => undefined }
     version: 1,
     port: port ?? (await freePort()),
     cluster: await newCluster(dataDir, user),
+    initialised: false,
     superuser_password: superuserPassword ?? newPassword(),
     nodes: {},
   };
@@ -137,7 +140,20 @@ async function start({ dataDir, port, superuserPassword, log = () => undefined }
   const binaries = await reachableBinaries(await findBinaries(), state.cluster, user);
   // Passwords are on disk before the cluster that has them.
   await writeState(stateFile, state);
-  if (!(await exists(join(state.cluster, 'PG_VERSION')))) await initialise(binaries, state, user, log);
+  if (!(await exists(join(state.cluster, 'PG_VERSION')))) {
+    if (state.initialised) {
+      throw new Refusal(
+        'postgres.missing',
+        state.cluster,
+        `the PostgreSQL data that ${stateFile} names is gone: ${state.cluster}`,
+        `restore that folder; or remove ${stateFile} to go on with empty records (keys are not affected)`,
+        409,
+      );
+    }
+    await initialise(binaries, state, user, log);
+  }
+  state = { ...state, initialised: true };
+  await writeState(stateFile, state);
   const pid = await launch(binaries, state, user, dataDir);
   return serve({ dataDir, state, pid, adopted: false, log, restart: () => relaunch(dataDir, state, user) });
 }

@@ -68,7 +68,7 @@ export async function copyBinaries(binaries: PostgresBinaries, folder: string): 
   } catch {
     const temporary = `${copy.root}.${randomBytes(6).toString('hex')}`;
     await mkdir(folder, { recursive: true, mode: 0o755 });
-    await cp(binaries.root, temporary, { recursive: true, verbatimSymlinks: false });
+    await cp(binaries.root, temporary, { recursive: true, dereference: true }); // links would lead back to where the user cannot go
     try {
       await rename(temporary, copy.root);
     } catch (error) {

@@ -20,12 +20,23 @@ afterEach(async () => {
   vault = undefined;
   await rm(folder, { recursive: true, force: true });
 });
+/** Opened once, for tests that neither close nor reopen; each leaves it empty of what it altered. */
+let shared: Vault;
+let sharedFolder: string;
+beforeAll(async () => {
+  sharedFolder = await scratch();
+  shared = await createVault(join(sharedFolder, 'v'), PASSPHRASE);
+});
+afterAll(async () => {
+  await shared.close();
+  await rm(sharedFolder, { recursive: true, force: true });
+});
+const sharedFile = (kind: string, id: string) => join(sharedFolder, 'v', 'entries', kind, `${id}.sealed`);
 const create = async () => (vault = await createVault(join(folder, 'v'), PASSPHRASE));
 const reopen = async (passphrase = PASSPHRASE) => {
   await vault?.close();
   return (vault = await openVault(join(folder, 'v'), passphrase));
 };
-const fileOf = (kind: string, id: string) => join(folder, 'v', 'entries', kind, `${id}.sealed`);
 const flip = async (path: string, at: number, mask = 1) => {
   const bytes = await readFile(path);
   bytes[at < 0 ? bytes.length + at : at]! ^= mask;
@@ -52,7 +63,7 @@ describe('contents', () => {
   });
 
   it('keeps the order of calls on one entry', async () => {
-    const v = await create();
+    const v = shared;
     const writes = Array.from({ length: 12 }, (_, i) => v.put('key-share', 'w', Uint8Array.of(i)));
     const read = v.get('key-share', 'w');
     await Promise.all(writes);
@@ -60,10 +71,10 @@ describe('contents', () => {
   });
 
   it('shows no plain content on the disk, in files only the owner can read', async () => {
-    const v = await create();
+    const v = shared;
     const secret = utf8('a share that must not be seen on the disk');
     await v.put('key-share', 'w', secret);
-    for (const entry of await readdir(join(folder, 'v'), { recursive: true, withFileTypes: true })) {
+    for (const entry of await readdir(join(sharedFolder, 'v'), { recursive: true, withFileTypes: true })) {
       const path = join(entry.parentPath, entry.name);
       const { mode } = await stat(path);
       expect([path, mode & 0o077]).toEqual([path, 0]);
@@ -72,7 +83,7 @@ describe('contents', () => {
   });
 
   it('refuses ids that are no plain names', async () => {
-    const v = await create();
+    const v = shared;
     for (const id of ['', '.hidden', '../key-share/w', 'a/b', 'x'.repeat(129)])
       await expect(v.put('key-share', id, utf8('x'))).rejects.toEqual(refusal('vault.entry_id'));
   });
@@ -86,9 +97,9 @@ describe('contents', () => {
 
 describe('tampering', () => {
   it('refuses an entry with any one bit changed, naming the file', async () => {
-    const v = await create();
+    const v = shared;
     await v.put('key-share', 'w', utf8('the share'));
-    const path = fileOf('key-share', 'w');
+    const path = sharedFile('key-share', 'w');
     const good = await readFile(path);
     for (let at = 0; at < good.length; at++) {
       await flip(path, at, 1 << (at % 8));
@@ -99,9 +110,9 @@ describe('tampering', () => {
   });
 
   it('refuses a file cut short, emptied or extended', async () => {
-    const v = await create();
+    const v = shared;
     await v.put('key-share', 'w', utf8('the share'));
-    const path = fileOf('key-share', 'w');
+    const path = sharedFile('key-share', 'w');
     const good = await readFile(path);
     for (const content of [
       good.subarray(0, good.length - 1),
@@ -115,11 +126,11 @@ describe('tampering', () => {
   });
 
   it('refuses entries swapped between ids and between kinds', async () => {
-    const v = await create();
+    const v = shared;
     await v.put('key-share', 'a', utf8('share a'));
     await v.put('key-share', 'b', utf8('share b'));
     await v.put('aux-info', 'a', utf8('aux a'));
-    const [a, b, aux] = [fileOf('key-share', 'a'), fileOf('key-share', 'b'), fileOf('aux-info', 'a')];
+    const [a, b, aux] = [sharedFile('key-share', 'a'), sharedFile('key-share', 'b'), sharedFile('aux-info', 'a')];
     await rename(a, `${a}.x`);
     await rename(b, a);
     await rename(`${a}.x`, b);
@@ -131,12 +142,12 @@ describe('tampering', () => {
   });
 
   it('refuses an entry of another vault with the same passphrase', async () => {
-    const v = await create();
+    const v = shared;
     await v.put('key-share', 'w', utf8('mine'));
     const other = await createVault(join(folder, 'other'), PASSPHRASE);
     await other.put('key-share', 'w', utf8('theirs'));
     await other.close();
-    await copyFile(join(folder, 'other', 'entries', 'key-share', 'w.sealed'), fileOf('key-share', 'w'));
+    await copyFile(join(folder, 'other', 'entries', 'key-share', 'w.sealed'), sharedFile('key-share', 'w'));
     await expect(v.get('key-share', 'w')).rejects.toEqual(refusal('vault.altered'));
   });
 });

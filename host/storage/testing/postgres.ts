@@ -26,6 +26,12 @@ export async function embeddedServer(): Promise<TestServer> {
   await chmod(dataDir, process.getuid?.() === 0 ? 0o711 : 0o700);
   const password = 'a password of the tests';
   const embedded = await startEmbeddedPostgres({ dataDir, superuserPassword: password });
+  // Records are not tested against loss of power; embedded.test.ts, which kills the server, leaves this on.
+  const client = new pg.Client({ host: '127.0.0.1', port: embedded.port, user: 'postgres', password, database: 'postgres' });
+  await client.connect();
+  await client.query('alter system set fsync = off');
+  await client.query('select pg_reload_conf()');
+  await client.end();
   let count = 0;
   return {
     embedded,
