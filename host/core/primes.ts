@@ -16,7 +16,7 @@ const MIN_BITS = 64;
 
 const draw = (bits: number): Promise<bigint> =>
   new Promise((resolve, reject) => {
-    generatePrime(bits, { safe: true, bigint: true }, (error, prime) => (error === null ? resolve(prime) : reject(error)));
+    generatePrime(bits, { safe: true, bigint: true }, (error, prime) => (error instanceof Error ? reject(error) : resolve(prime)));
   });
 
 /**
