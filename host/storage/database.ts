@@ -58,7 +58,7 @@ export function openDatabase({
   nodeId,
   maxConnections = 10,
   statementTimeoutMs = 5_000,
-  connectTimeoutMs = 2_000,
+  connectTimeoutMs = 5_000,
 }: DatabaseOptions): Database {
   checkUrl(url);
   if (!Number.isInteger(maxConnections) || maxConnections < 1 || maxConnections > 10) {
