@@ -61,7 +61,7 @@ export function createMesh(options: MeshOptions): RunningMesh {
       'mesh.certificate',
       'mesh.chain',
       `the certificate of this node does not work: ${ownChain.detail}`,
-      `issue it again: threshold-wallet certs issue ${self}`,
+      `issue a certificate for ${self} again with the authority of this cluster, and check the clock of this machine`,
       422,
     );
   }

@@ -9,7 +9,8 @@ import { serverName } from '../pki/names.ts';
 import { createMesh } from './mesh.ts';
 import { createQuicTransport } from './quic.ts';
 import { freePort, testCluster, until, whole, type TestCluster } from './testing/cluster.ts';
-import type { ConnectError, Connection } from './transport.ts';
+import type { ByteStream, ConnectError, Connection } from './transport.ts';
+import { TRAFFIC_CLASSES } from './types.ts';
 
 const DAY = 86_400_000;
 type Tls = { keyPem: string; chainPem: string; rootPem: string };
@@ -222,12 +223,41 @@ describe('an address', () => {
   });
 });
 
+test('a peer that opens more streams than there are classes gets none of them, and its link works on', async () => {
+  const port = await freePort();
+  const listening = transport(cluster.credentials(1), port, ['node-1']);
+  const dialling = transport(cluster.credentials(0), await freePort());
+  const streams: ByteStream[] = [];
+  await listening.listen(
+    (connection) => connection.onStream((stream) => streams.push(stream)),
+    () => undefined,
+  );
+  await dialling.listen(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    const connection = await dialling.dial({ node: 'node-2', host: '127.0.0.1', port }, new AbortController().signal);
+    const mine = TRAFFIC_CLASSES.map(() => connection.open());
+    for (const stream of mine) await stream.write(Uint8Array.of(1));
+    expect(() => connection.open()).toThrow('Stream limit');
+    await mine[0]!.write(Uint8Array.of(2));
+    await until('all four streams arrived', () => streams.length === TRAFFIC_CLASSES.length);
+    const got: number[] = [];
+    while (got.length < 2) got.push(...(await streams[0]!.read())!);
+    expect(got).toEqual([1, 2]);
+  } finally {
+    await dialling.stop();
+    await listening.stop();
+  }
+});
+
 test('own credentials that cannot work are refused before anything starts', () => {
   const options = { self: 'node-1', members: cluster.members, clusterId: 'c', listen: { host: '127.0.0.1', port: 1 } };
   const tls = cluster.credentials(0);
   expect(() => createMesh({ ...options, tls: cluster.credentials(1) })).toThrow(expect.objectContaining({ code: 'mesh.certificate' }));
   expect(() => createMesh({ ...options, tls, clock: { now: () => Date.now() + 91 * DAY } })).toThrow(
-    expect.objectContaining({ code: 'mesh.certificate', remedy: expect.stringContaining('certs issue node-1') }),
+    expect.objectContaining({ code: 'mesh.certificate', remedy: expect.stringContaining('certificate for node-1') }),
   );
   expect(() => createMesh({ ...options, tls, self: 'node-7' })).toThrow(
     expect.objectContaining({ code: 'mesh.members', field: 'node.id' }),

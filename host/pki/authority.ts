@@ -226,7 +226,7 @@ export async function writeCredentials(files: CredentialFiles, credentials: Node
 
 /** Reads a node's files. @throws Refusal naming the file that is missing, broken, or not the key of the certificate. */
 export async function readCredentials(files: CredentialFiles, node: string): Promise<NodeCredentials> {
-  const remedy = `issue a certificate for ${node} again: threshold-wallet certs issue ${node}`;
+  const remedy = `issue a certificate for ${node} again with the authority of this cluster, or restore the file from a backup`;
   const keyText = await readPem(files.key, remedy);
   const chainPem = await readPem(files.chain, remedy);
   const rootPem = await readPem(files.root, remedy);

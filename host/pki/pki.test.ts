@@ -119,7 +119,7 @@ describe('credentials of a node', () => {
     expect((await stat(files.key)).mode & 0o777).toBe(0o600);
   });
 
-  test('a missing file and the key of another node are named, with the command that helps', async () => {
+  test('a missing file and the key of another node are named, with the remedy', async () => {
     const files = filesIn(await mkdtemp(join(root, 'node-')));
     await writeCredentials(files, { ...(await issue()), keyPem: (await issue()).keyPem });
     await expect(readCredentials(files, 'node-1')).rejects.toMatchObject({ code: 'pki.key_mismatch', field: files.key });
@@ -127,7 +127,7 @@ describe('credentials of a node', () => {
     await expect(readCredentials(files, 'node-1')).rejects.toMatchObject({
       code: 'pki.file_missing',
       field: files.chain,
-      remedy: expect.stringContaining('certs issue node-1'),
+      remedy: expect.stringContaining('certificate for node-1'),
     });
   });
 });

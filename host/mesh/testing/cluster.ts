@@ -26,6 +26,9 @@ export async function until(what: string, condition: () => boolean, ms = 15_000)
   }
 }
 
+/** On a busy machine a test process may stand still for seconds; no link should end for that. */
+export const PATIENT = { idleMs: 15_000, degradedMs: 10_000, deadMs: 15_000, handshakeMs: 5_000, helloMs: 5_000 };
+
 export interface TestCluster {
   readonly folder: string;
   readonly authority: Authority;
@@ -58,7 +61,15 @@ export async function testCluster(n: number): Promise<TestCluster> {
     credentials: (index) => credentials[index]!,
     mesh(index, options = {}) {
       const { node, host, port } = members[index]!;
-      const mesh = createMesh({ self: node, members, clusterId, tls: credentials[index]!, listen: { host, port }, ...options });
+      const mesh = createMesh({
+        self: node,
+        members,
+        clusterId,
+        tls: credentials[index]!,
+        listen: { host, port },
+        ...options,
+        timing: { ...PATIENT, ...options.timing },
+      });
       made.push(mesh);
       return mesh;
     },
