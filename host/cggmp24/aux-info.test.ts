@@ -10,12 +10,11 @@ import { auxCommitment, auxInfo, auxRounds, type AuxOpening, type PrimeSource } 
 import { auxHash, auxInfo as record, checkAuxInfo, type AuxInfo } from './aux-record.ts';
 import { checkModulus, checkPairwise } from './moduli.ts';
 import { sessionId } from './session.ts';
-
 import { dealAux, expectBlamed, freshNonce, identitiesOf, publishedPrimes, random, reasons } from './testing/parties.ts';
 
 const core = await createCore({ threads: 2 });
 afterAll(() => core.close());
-const primes = publishedPrimes(testParameters.primeBits);
+const primes = publishedPrimes(testParameters, 12);
 /** Few repetitions: these runs are about who is blamed, not about soundness. */
 const brief: Parameters = { ...testParameters, m: 4 };
 const messages = auxRounds(brief);
@@ -26,28 +25,20 @@ const stock = (primes: readonly bigint[]): PrimeSource => {
   return { next: async () => left.shift()! };
 };
 const stockOf = (party: number): PrimeSource => stock(primes.slice(4 * party, 4 * party + 4));
-const auxSid = (n: number) =>
-  sessionId({
-    protocol: 'aux-info',
-    parameters: testParameters,
-    nonce: freshNonce(),
-    identities: identitiesOf([0, 1, 2].slice(0, n)),
-    t: 2,
-    n,
-  });
+const auxSid = (parameters: Parameters) =>
+  sessionId({ protocol: 'aux-info', parameters, nonce: freshNonce(), identities: identitiesOf([0, 1, 2]), t: 2, n: 3 });
 
 function run(
   options: {
     override?: Override;
     tracer?: (party: number) => Tracer;
-    parameters?: Parameters;
     primes?: (party: number) => PrimeSource;
     as?: (rounds: Rounds) => Promise<AuxInfo>;
   } = {},
 ) {
-  const { override, tracer, parameters = brief, primes: source = stockOf, as } = options;
-  return memoryNetwork(3, auxSid(3), { ...(override && { override }), ...(tracer && { tracer }) }).run((rounds, me) =>
-    as !== undefined && me === LIAR ? as(rounds) : auxInfo({ rounds, primes: source(me), random, core, parameters }),
+  const { override, tracer, primes: source = stockOf, as } = options;
+  return memoryNetwork(3, auxSid(brief), { ...(override && { override }), ...(tracer && { tracer }) }).run((rounds, me) =>
+    as !== undefined && me === LIAR ? as(rounds) : auxInfo({ rounds, primes: source(me), random, core, parameters: brief }),
   );
 }
 
@@ -57,7 +48,6 @@ describe('auxiliary information', () => {
     const tracer = (): Tracer => ({ round: () => undefined, work: (name, done, total) => work.push(`${name} ${done}/${total}`) });
     const all = values(
       await run({
-        parameters: testParameters,
         tracer: (party) => (party === 0 ? tracer() : { round: () => undefined, work: () => undefined }),
       }),
     );

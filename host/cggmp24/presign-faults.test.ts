@@ -3,19 +3,18 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Abandoned, Fault, Silence } from '../base/errors.ts';
 import { createCore } from '../core/index.ts';
 import { G, modQ } from '../curve/secp256k1.ts';
-import { testParameters } from '../proofs/parameters.ts';
+import { smallParameters } from '../proofs/testing/instances.ts';
 import { tamper, values, type Override } from '../protocol/testing/network.ts';
 import { presignRounds } from './presign-messages.ts';
-
 import { expectBlamed, lying, makeGroup, reasons, runPresign, type Group } from './testing/parties.ts';
 
-const messages = presignRounds(testParameters);
+const messages = presignRounds(smallParameters);
 const SIGNERS = [0, 1, 2];
 const LIAR = 1;
 const core = await createCore({ threads: 2 });
 let group: Group;
 beforeAll(async () => {
-  group = await makeGroup(3, 3, testParameters, core);
+  group = await makeGroup(3, 3, smallParameters, core);
 });
 afterAll(() => core.close());
 

@@ -5,12 +5,12 @@ import { Refusal } from '../base/errors.ts';
 import { createCore } from '../core/index.ts';
 import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
+import { seeded, smallParameters } from '../proofs/testing/instances.ts';
 import { values } from '../protocol/testing/network.ts';
 import { presign } from './presign.ts';
 import { presignature, presignatureProblem, presignaturePublic, type Presignature } from './presignature.ts';
 import { bitcoinSighash } from './sighash.ts';
 import { combine, partialSignature } from './sign.ts';
-
 import { makeGroup, random, runPresign, subsets, type Group } from './testing/parties.ts';
 import { nobleAccepts, opensslAccepts } from './testing/verifiers.ts';
 
@@ -62,6 +62,16 @@ describe('presigning and signing', () => {
     expect(presignatures[0]!.publicKey.equals(publicKey)).toBe(true);
     expect(presignatures[0]!.path).toEqual(child.path);
     expectSignature(presignatures);
+  });
+
+  test('a generator that repeats itself does not repeat a nonce: session and share are hashed into it', async () => {
+    const small = await makeGroup(2, 2, smallParameters, core);
+    const stuck = () => seeded('a restored virtual machine');
+    const [first] = values(await runPresign(small, [0, 1], { source: stuck }));
+    const [second] = values(await runPresign(small, [0, 1], { source: stuck }));
+    expect(first!.Gamma.equals(second!.Gamma)).toBe(false);
+    expect(first!.kTilde).not.toBe(second!.kTilde);
+    expect(first!.DeltaTilde[0]!.equals(first!.DeltaTilde[1]!)).toBe(false); // both had the same bytes, and other shares
   });
 
   test('a presignature survives encoding, and a damaged one is refused', async () => {

@@ -23,7 +23,7 @@ const message = bitcoinSighash(preimage);
 
 test('a 2-of-3 key with production parameters signs with a presignature and without', async () => {
   const keys = await makeKey(2, 3, parameters);
-  const primes = publishedPrimes(parameters.primeBits);
+  const primes = publishedPrimes(parameters, 12);
   const sid = sessionId({ protocol: 'aux-info', parameters, nonce: freshNonce(), identities: identitiesOf([0, 1, 2]), t: 2, n: 3 });
   const made = values(
     await memoryNetwork(3, sid).run((rounds, me) => {

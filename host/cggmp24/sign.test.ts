@@ -3,7 +3,7 @@ import { utf8 } from '../base/bytes.ts';
 import { Defect, Fault, Refusal } from '../base/errors.ts';
 import { createCore } from '../core/index.ts';
 import { modQ, q } from '../curve/secp256k1.ts';
-import { testParameters } from '../proofs/parameters.ts';
+import { smallParameters } from '../proofs/testing/instances.ts';
 import { memoryNetwork, tamper, values, type Override } from '../protocol/testing/network.ts';
 import { sha256 } from '../protocol/transcript.ts';
 import type { Presignature } from './presignature.ts';
@@ -11,7 +11,6 @@ import { signingSessionId } from './session.ts';
 import { bitcoinSighash, Sighash } from './sighash.ts';
 import { partialRound, signInteractive } from './sign-interactive.ts';
 import { combine, partialSignature } from './sign.ts';
-
 import { expectBlamed, freshNonce, identitiesOf, makeGroup, random, reasons, runPresign, subsets, type Group } from './testing/parties.ts';
 import { nobleAccepts, opensslAccepts } from './testing/verifiers.ts';
 
@@ -22,8 +21,8 @@ let group: Group;
 let threshold: Group;
 let presignatures: Presignature[];
 beforeAll(async () => {
-  group = await makeGroup(3, 3, testParameters, core);
-  threshold = await makeGroup(2, 3, testParameters, core);
+  group = await makeGroup(3, 3, smallParameters, core);
+  threshold = await makeGroup(2, 3, smallParameters, core);
   presignatures = values(await runPresign(group, [0, 1, 2]));
 });
 afterAll(() => core.close());

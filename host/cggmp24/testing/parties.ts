@@ -1,10 +1,10 @@
 /** Groups of parties for tests: keys by key generation in one process, auxiliary data from published primes, sessions, and who was blamed. */
-import { readFileSync } from 'node:fs';
 import { expect } from 'vitest';
 import { Abandoned, Fault } from '../../base/errors.ts';
-import { below, systemRandom } from '../../base/random.ts';
+import { below, systemRandom, type Random } from '../../base/random.ts';
 import type { Core } from '../../core/types.ts';
 import type { Parameters } from '../../proofs/parameters.ts';
+import { safePrime } from '../../proofs/testing/instances.ts';
 import { modPow } from 'bigint-crypto-utils';
 import { memoryNetwork, values, type Override } from '../../protocol/testing/network.ts';
 import type { Round, Rounds } from '../../protocol/rounds.ts';
@@ -18,12 +18,9 @@ import { sessionId, signingSessionId } from '../session.ts';
 
 export const random = systemRandom;
 
-/** The published safe primes of one size. */
-export function publishedPrimes(bits: number): bigint[] {
-  const file = new URL(`../../../fixtures/primes/safe-${bits}.json`, import.meta.url);
-  const { primes } = JSON.parse(readFileSync(file, 'utf8')) as { primes: string[] };
-  return primes.map((digits) => BigInt(`0x${digits}`));
-}
+/** The first `count` published safe primes of the size of the parameters. */
+export const publishedPrimes = ({ primeBits }: Parameters, count: number): bigint[] =>
+  Array.from({ length: count }, (_, k) => safePrime(primeBits as 576 | 1024 | 1536, k));
 
 export const identitiesOf = (indices: readonly number[]): Uint8Array[] => indices.map((index) => sha256(Uint8Array.of(index)));
 
@@ -38,9 +35,9 @@ export const keygenSid = (t: number, n: number, parameters: Parameters): Uint8Ar
 export const makeKey = async (t: number, n: number, parameters: Parameters): Promise<KeyShare[]> =>
   values(await memoryNetwork(n, keygenSid(t, n, parameters)).run((rounds) => keygen({ rounds, t, random, keyId: 'test key' })));
 
-/** Auxiliary data without the ceremony. With fewer primes than 4n the parties get different pairs of the same primes, which only tests may do. */
+/** Auxiliary data without the ceremony. From the fourth party on, parties get other pairs of the same twelve primes, which only tests may do. */
 export function dealAux(n: number, parameters: Parameters): AuxInfo[] {
-  const primes = publishedPrimes(parameters.primeBits);
+  const primes = publishedPrimes(parameters, 12);
   const prime = (j: number, k: number) => primes[(4 * j + k + Math.floor((4 * j + k) / primes.length)) % primes.length]!;
   const secrets = Array.from({ length: n }, (_, j) => {
     const [p, q, hatP, hatQ] = [prime(j, 0), prime(j, 1), prime(j, 2), prime(j, 3)];
@@ -75,9 +72,9 @@ export const makeGroup = async (t: number, n: number, parameters: Parameters, co
 export async function runPresign(
   { keys, aux, core, parameters }: Group,
   signers: readonly number[],
-  options: { override?: Override; child?: Child; as?: (position: number, rounds: Rounds) => Rounds } = {},
+  options: { override?: Override; child?: Child; as?: (position: number, rounds: Rounds) => Rounds; source?: () => Random } = {},
 ): Promise<PromiseSettledResult<Presignature>[]> {
-  const { override, child, as = (_, rounds) => rounds } = options;
+  const { override, child, as = (_, rounds) => rounds, source = () => random } = options;
   const [key, own] = [keys[signers[0]!]!, aux[signers[0]!]!];
   const binding = { key, aux: own, parameters, nonce: freshNonce(), identities: identitiesOf(signers), ...(child && { child }) };
   const sid = signingSessionId({ protocol: 'presign', ...binding });
@@ -87,7 +84,7 @@ export async function runPresign(
       signers,
       key: keys[signers[me]!]!,
       aux: aux[signers[me]!]!,
-      random,
+      random: source(),
       core,
       parameters,
       ...(child && { child }),
