@@ -33,8 +33,10 @@ export async function startNodeProcess(options: {
     // Core dumps would hold key shares; a node gets no environment that it does not need.
     env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...(process.env['TZ'] !== undefined && { TZ: process.env['TZ'] }) },
   });
+  // Listeners first: the event may come while the log is being closed.
+  const spawned = Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error as Error))]);
   await log.close();
-  await Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error as Error))]);
+  await spawned;
   let exited = false;
   const ended = once(child, 'exit').then(([code, signal]) => {
     exited = true;

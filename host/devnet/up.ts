@@ -160,7 +160,7 @@ async function start(cluster: ClusterFile, files: Layout, display: Display, stop
   const client = await DevnetClient.open(cluster, files);
   await waitFor(
     'the nodes to find each other',
-    60_000,
+    120_000,
     () => client.allLinked(),
     async () => {
       const dead = processes.find((node) => node.exited);

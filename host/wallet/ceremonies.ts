@@ -33,6 +33,8 @@ const INVITATION_WINDOW_MS = 60_000;
 /** A member whose link is down this long ends a ceremony that waits for it. */
 const LOST_AFTER_MS = 10_000;
 const MAX_PRESIGNATURES = 100;
+/** How long an invitation waits for the ceremony before it to end here. */
+const BUSY_WAIT_MS = 10_000;
 /** Ended ceremonies kept for the status route. */
 const HISTORY = 100;
 
@@ -50,11 +52,13 @@ export class Ceremonies {
 
   /** Answers invitations of other nodes. Registered before the mesh starts. */
   serve(): void {
-    this.context.calls.serve(join, (from, request) => {
+    this.context.calls.serve(join, async (from, request) => {
+      // A faster node may be done with the last ceremony, and invite to the next, while this one still stores its result.
+      await Promise.race([this.#running.get(exclusion(request)), new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS).unref())]);
       this.#check(from, request);
       // The run goes on after the answer; its outcome is in the record of the ceremony, and failures were logged there.
       void this.#begin(request).catch(() => undefined);
-      return Promise.resolve({ ok: 1 });
+      return { ok: 1 };
     });
   }
 
@@ -82,7 +86,7 @@ export class Ceremonies {
     this.#check(context.self, invite);
     const run = this.#begin(invite);
     const invited = Promise.all(
-      parties.filter((node) => node !== context.self).map((node) => context.calls.call(node, join, invite, { timeoutMs: 10_000 })),
+      parties.filter((node) => node !== context.self).map((node) => context.calls.call(node, join, invite, { timeoutMs: 2 * BUSY_WAIT_MS })),
     ).catch((error: unknown) => {
       this.#aborts.get(hex(invite.nonce))?.(`the invitation was refused: ${error instanceof Error ? error.message : String(error)}`);
       throw error;
