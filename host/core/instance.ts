@@ -38,9 +38,16 @@ export interface Exports extends Record<string, unknown> {
   wipe(from: number, bytes: number): void;
 }
 
-/** Engines before V8 11.4 (Node 20) keep relaxed SIMD behind a flag, which is set per process and must precede compilation. Later ones ignore it. */
-export function allowRelaxedSimd(): void {
-  setFlagsFromString('--experimental-wasm-relaxed-simd');
+/**
+ * Flags of the engine, per process, to be set before the first compilation.
+ * - Relaxed SIMD is behind a flag in Node 20 and 21, and on by default later.
+ * - Without the baseline compiler every function is optimized before it first runs. Otherwise long-running functions keep their slow first
+ *   version (there is no replacement inside a running WebAssembly function), an exponentiation takes up to twice its time for the first
+ *   seconds of a worker, and how long depends on what else the machine does. It costs some 30 ms of one processor, once per process.
+ */
+export function prepareEngine(): void {
+  if (Number.parseInt(process.versions.node) < 22) setFlagsFromString('--experimental-wasm-relaxed-simd');
+  setFlagsFromString('--no-liftoff');
 }
 
 // Sources stand in host/core, compiled files in dist/host/core; build/ is beside host/ and dist/.
@@ -51,7 +58,7 @@ export const workerFile = new URL('dist/host/core/worker.js', root);
 
 /** @throws WebAssembly.CompileError where the engine lacks what the module needs; an error of the file system when the build is missing. */
 export function compile(kernel: KernelName): WebAssembly.Module {
-  allowRelaxedSimd();
+  prepareEngine();
   return new WebAssembly.Module(readFileSync(new URL(`build/${kernel}.wasm`, root)));
 }
 
