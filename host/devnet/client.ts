@@ -21,10 +21,12 @@ export class DevnetClient {
     private readonly cluster: ClusterFile,
     private readonly token: string,
     private readonly chainUrl: string,
+    /** Ends calls under way. */
+    private readonly signal: AbortSignal,
   ) {}
 
-  static async open(cluster: ClusterFile, files: Layout): Promise<DevnetClient> {
-    return new DevnetClient(cluster, (await readFile(files.adminToken, 'utf8')).trim(), `http://127.0.0.1:${cluster.chain_port}`);
+  static async open(cluster: ClusterFile, files: Layout, signal: AbortSignal): Promise<DevnetClient> {
+    return new DevnetClient(cluster, (await readFile(files.adminToken, 'utf8')).trim(), `http://127.0.0.1:${cluster.chain_port}`, signal);
   }
 
   get endpoints(): string[] {
@@ -107,11 +109,13 @@ export class DevnetClient {
         method,
         headers: { authorization: `Bearer ${this.token}`, ...(body !== undefined && { 'content-type': 'application/json' }), ...headers },
         ...(body !== undefined && { body: JSON.stringify(body) }),
+        signal: this.signal,
         headersTimeout: timeoutMs,
         bodyTimeout: timeoutMs,
       });
       text = await answer.body.text();
     } catch (cause) {
+      this.signal.throwIfAborted();
       throw new Unavailable('api', `no answer from ${base}${path}: ${(cause as Error).message}`, 'see the log of that node', { cause });
     }
     if (answer.statusCode >= 300) {

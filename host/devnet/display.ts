@@ -15,7 +15,7 @@ export class Display {
   line(text = ''): void {
     this.#clear();
     this.out.write(text === '' ? '\n' : `${this.#stamp()} ${text}\n`);
-    if (this.#live !== '') this.#draw();
+    if (this.#terminal && this.#live !== '') this.#draw();
   }
 
   /** Lines without a time, for the summary. */

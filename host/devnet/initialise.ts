@@ -25,7 +25,6 @@ const TOKEN_DAYS = 365;
 
 /** @throws Refusal when the folder is not writable, or holds something else. */
 export async function initialiseCluster(files: Layout, shape: ClusterShape): Promise<ClusterFile> {
-  await privateFolder(files.data);
   const found = await onFile(files.data, () => readdir(files.data));
   if (found.length > 0) {
     throw new Refusal(

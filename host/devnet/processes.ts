@@ -91,11 +91,13 @@ export async function requireFreePort(port: number, option: string): Promise<voi
 export async function waitFor(
   what: string,
   timeoutMs: number,
+  signal: AbortSignal,
   ready: () => Promise<boolean>,
   failed: () => Promise<string | undefined> = () => Promise.resolve(undefined),
 ): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
+    signal.throwIfAborted();
     if (await ready()) return;
     const reason = await failed();
     if (reason !== undefined) throw new Unavailable('node', `${what}: ${reason}`, 'see the log named above');

@@ -2,11 +2,11 @@
  * `threshold-wallet up`: a local cluster of node processes on loopback, with an embedded database and a regtest chain; with `--demo` it does
  * the main job on the first start. State stays in the data folder: the second start finds keys, auxiliary information and presignatures there.
  */
-import { readFile, rm } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { utf8 } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
-import { privateFolder, writeDurably } from '../storage/files.ts';
+import { onFile, privateFolder, writeDurably } from '../storage/files.ts';
 import { startEmbeddedPostgres } from '../storage/embedded.ts';
 import { startChain } from './chain.ts';
 import { DevnetClient } from './client.ts';
@@ -43,12 +43,12 @@ export async function up(options: UpOptions): Promise<number> {
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
   try {
-    await privateFolder(files.data);
+    await dataFolder(files.data);
     const known = await readCluster(files);
     const cluster = known ?? (await initialise(files, options, display));
     if (known !== undefined) rejectContradictions(known, options, files);
-    await start(cluster, files, display, stop);
-    const client = await DevnetClient.open(cluster, files);
+    await start(cluster, files, display, stop, stopping.signal);
+    const client = await DevnetClient.open(cluster, files, stopping.signal);
     if (options.demo) await runMainJob({ client, cluster, display, presignatures: options.presignatures ?? 5, signal: stopping.signal });
     if (!options.once && !stopping.signal.aborted) {
       display.line(`ready: REST at ${client.endpoint}/api/v1, CLI: npx threshold-wallet wallet list; Ctrl-C ends the cluster`);
@@ -115,7 +115,13 @@ function rejectContradictions(cluster: ClusterFile, options: UpOptions, files: L
   }
 }
 
-async function start(cluster: ClusterFile, files: Layout, display: Display, stop: (() => Promise<void>)[]): Promise<void> {
+async function start(
+  cluster: ClusterFile,
+  files: Layout,
+  display: Display,
+  stop: (() => Promise<void>)[],
+  signal: AbortSignal,
+): Promise<void> {
   const begin = Date.now();
   for (const node of cluster.nodes) await requireFreePort(node.api_port, '--api-port');
   await requireFreePort(cluster.chain_port, '--api-port');
@@ -143,6 +149,7 @@ async function start(cluster: ClusterFile, files: Layout, display: Display, stop
     await Promise.all(processes.map((node) => node.stop(STOP_GRACE_MS)));
   });
   for (const { id } of cluster.nodes) {
+    signal.throwIfAborted();
     processes.push(
       await startNodeProcess({
         id,
@@ -157,10 +164,11 @@ async function start(cluster: ClusterFile, files: Layout, display: Display, stop
       }),
     );
   }
-  const client = await DevnetClient.open(cluster, files);
+  const client = await DevnetClient.open(cluster, files, signal);
   await waitFor(
     'the nodes to find each other',
     120_000,
+    signal,
     () => client.allLinked(),
     async () => {
       const dead = processes.find((node) => node.exited);
@@ -175,6 +183,18 @@ async function start(cluster: ClusterFile, files: Layout, display: Display, stop
   display.line(
     `${cluster.nodes.length} nodes up and linked: QUIC with mutual TLS, pids ${processes.map((node) => node.pid).join(' ')} (${seconds(Date.now() - starting)})`,
   );
+}
+
+/**
+ * The data folder: 0700. Started as root, the database server runs as another user and must be able to pass through, so it is 0711 then; what is
+ * in it is closed to others either way.
+ */
+async function dataFolder(folder: string): Promise<void> {
+  if (process.getuid?.() !== 0) return privateFolder(folder);
+  await onFile(folder, async () => {
+    await mkdir(folder, { recursive: true, mode: 0o711 });
+    if ((await readdir(folder)).length === 0) await chmod(folder, 0o711);
+  });
 }
 
 const logOf = (files: Layout, id: string): string => `${files.logs}/${id}.log`;

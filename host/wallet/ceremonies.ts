@@ -25,6 +25,8 @@ import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo } from './types.ts';
 
 const join = method('ceremony.join', invitation, accepted);
+/** Asks a member of a signer set to invite the others: only a party can start a run. */
+const lead = method('ceremony.lead', invitation, accepted);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
 const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 60_000 } as const;
@@ -35,6 +37,8 @@ const LOST_AFTER_MS = 10_000;
 const MAX_PRESIGNATURES = 100;
 /** How long an invitation waits for the ceremony before it to end here. */
 const BUSY_WAIT_MS = 10_000;
+/** For a whole presigning job at another node. */
+const LEAD_TIMEOUT_MS = 30 * 60_000;
 /** Ended ceremonies kept for the status route. */
 const HISTORY = 100;
 
@@ -60,6 +64,30 @@ export class Ceremonies {
       void this.#begin(request).catch(() => undefined);
       return { ok: 1 };
     });
+    this.context.calls.serve(lead, async (from, { nonce: _nonce, createdAt: _createdAt, ...request }) => {
+      if (request.kind !== 'presign' || !request.committee.includes(from)) {
+        throw new Refusal(
+          'invitation_refused',
+          'kind',
+          'another node may only ask for presigning, and only a member of the committee',
+          'start other ceremonies at a node that takes part',
+          403,
+        );
+      }
+      await this.start(request);
+      return { ok: 1 };
+    });
+  }
+
+  /** Starts a ceremony here, or at the first of its parties when this node is none of them. Resolves when that node's part is complete. */
+  async lead(request: Omit<Invitation, 'nonce' | 'createdAt'>): Promise<void> {
+    const { context } = this;
+    const parties = partiesOf(request);
+    if (parties.includes(context.self)) return this.start(request);
+    const leader = parties[0];
+    if (leader === undefined) throw new Refusal('invitation_refused', 'signers', 'a ceremony without parties', 'name the parties');
+    const asked: Invitation = { ...request, nonce: new Uint8Array(32), createdAt: context.clock() };
+    await context.calls.call(leader, lead, asked, { timeoutMs: LEAD_TIMEOUT_MS });
   }
 
   isRunning(): boolean {
@@ -86,7 +114,9 @@ export class Ceremonies {
     this.#check(context.self, invite);
     const run = this.#begin(invite);
     const invited = Promise.all(
-      parties.filter((node) => node !== context.self).map((node) => context.calls.call(node, join, invite, { timeoutMs: 2 * BUSY_WAIT_MS })),
+      parties
+        .filter((node) => node !== context.self)
+        .map((node) => context.calls.call(node, join, invite, { timeoutMs: 2 * BUSY_WAIT_MS })),
     ).catch((error: unknown) => {
       this.#aborts.get(hex(invite.nonce))?.(`the invitation was refused: ${error instanceof Error ? error.message : String(error)}`);
       throw error;

@@ -84,6 +84,12 @@ export const abandonNotice = versioned(
 export const walletQuery = versioned(1, struct({ walletId: uuid }));
 export const walletAnswer = versioned(1, struct({ state: oneOf(['unknown', 'prepared', 'active']), publicKey: bytesUpTo(33) }));
 
+/** Ready presignatures of a node by signer set, as indices of the committee. */
+export const poolLevels = versioned(
+  1,
+  struct({ sets: list(struct({ signers: list(u8, { max: MAX_NODES }), ready: u32 }), { max: 1024 }) }),
+);
+
 /** The payload of a payment proposal: consensus carries it as bytes. Both parts are canonical bytes of host/bitcoin. */
 export const paymentProposal = versioned(
   1,

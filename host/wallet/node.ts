@@ -46,7 +46,7 @@ export async function createWalletNode(context: WalletContext): Promise<WalletNo
   const payments = new Payments(context, keyring, pools, ledger, pending, voting, signer, notices);
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
-  for (const part of [ceremonies, voting, signer, notices]) part.serve();
+  for (const part of [ceremonies, voting, signer, notices, refill]) part.serve();
   context.calls.serve(queryMethod, (_from, { walletId }) => {
     const key = keyring.find(walletId);
     return Promise.resolve(

@@ -123,12 +123,15 @@ export class Payments {
     const certificate = await this.#collect(signed, pending);
     if (certificate === undefined) return this.ledger.get(txId);
     const voted = context.clock();
-    await this.ledger.apply(txId, 'approve', { timings: { build: buildMs, vote: voted - begin - buildMs } });
 
     const result = await this.#sign(pending, certificate);
     if (result === undefined) return this.ledger.get(txId);
     const signedAt = context.clock();
-    await this.notices.store(pending, result.payment, result.mode, result.signers, { sign: signedAt - voted });
+    await this.notices.store(pending, result.payment, result.mode, result.signers, {
+      build: buildMs,
+      vote: voted - begin - buildMs,
+      sign: signedAt - voted,
+    });
     this.#announce(pending, result);
     return this.broadcast(txId, result.payment.hex, signedAt);
   }

@@ -3,11 +3,14 @@
  * that any single node may fail and a usable set is left: always the set with the fewest ready presignatures.
  */
 import { Unavailable } from '../base/errors.ts';
-import type { NodeId } from '../mesh/types.ts';
+import { method } from '../mesh/calls.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
+import { poolLevels, walletQuery } from './messages.ts';
 import type { Pools } from './pools.ts';
+
+const levelsMethod = method('pool.levels', walletQuery, poolLevels);
 
 /** More sets than this are not told apart: C(16, 8) of them would each need a presignature. */
 const MAX_SETS = 64;
@@ -22,6 +25,18 @@ export class Refill {
     private readonly pools: Pools,
     private readonly ceremonies: Ceremonies,
   ) {}
+
+  /** Tells other nodes the levels of this one's pool. Registered before the mesh starts. */
+  serve(): void {
+    this.context.calls.serve(levelsMethod, (_from, { walletId }) => {
+      const { committee } = this.keyring.active(walletId);
+      const sets = this.pools
+        .of(walletId)
+        .levels()
+        .map(({ signers, ready }) => ({ signers: signers.map((node) => committee.indexOf(node)), ready }));
+      return Promise.resolve({ sets });
+    });
+  }
 
   start(): void {
     const tick = () => {
@@ -46,7 +61,8 @@ export class Refill {
       const key = this.keyring.active(walletId);
       const reachable = online(context);
       if (key.committee.find((node) => reachable.has(node)) !== context.self || this.keyring.aux(key.committee) === undefined) continue;
-      const missing = context.pool.target - this.pools.of(walletId).counters.available;
+      const ready = [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
+      const missing = context.pool.target - ready;
       if (missing > 0 && !this.pools.generating.has(walletId)) await this.generate(walletId, Math.min(missing, context.pool.batch));
     }
   }
@@ -57,9 +73,9 @@ export class Refill {
     const key = this.keyring.active(walletId);
     const planned = new Map<string, number>();
     let made = 0;
-    for (const signers of this.#plan(key, count)) planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + 1);
+    for (const signers of await this.#plan(key, count)) planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + 1);
     for (const [set, share] of planned) {
-      await this.ceremonies.start({
+      await this.ceremonies.lead({
         kind: 'presign',
         protocol: 'cggmp24',
         walletId,
@@ -75,8 +91,11 @@ export class Refill {
     return made;
   }
 
-  /** `count` signer sets with this node in them, poorest first. @throws Unavailable when too few nodes are linked. */
-  #plan(key: WalletKey, count: number): number[][] {
+  /**
+   * `count` signer sets, poorest first; sets without this node are among them, because they are what is left when it fails.
+   * @throws Unavailable when too few nodes are linked.
+   */
+  async #plan(key: WalletKey, count: number): Promise<number[][]> {
     const { context } = this;
     const reachable = online(context);
     const able = key.committee.flatMap((node, index) => (reachable.has(node) ? [index] : []));
@@ -88,19 +107,26 @@ export class Refill {
         'start the missing nodes, then try again',
       );
     }
-    const own = key.committee.indexOf(context.self);
-    const sets = subsets(able, key.share.t, MAX_SETS).filter((set) => set.includes(own));
-    const level = new Map(sets.map((set) => [set, this.#ready(key, set)]));
+    const known = await this.#levels(key);
+    const level = new Map(subsets(able, key.share.t, MAX_SETS).map((set) => [set, known.get(set.join()) ?? 0]));
     return Array.from({ length: count }, () => {
-      const poorest = sets.reduce((best, set) => (level.get(set)! < level.get(best)! ? set : best));
+      const poorest = [...level.keys()].reduce((best, set) => (level.get(set)! < level.get(best)! ? set : best));
       level.set(poorest, level.get(poorest)! + 1);
       return poorest;
     });
   }
 
-  #ready(key: WalletKey, set: readonly number[]): number {
-    const nodes: NodeId[] = set.map((index) => key.committee[index]!);
-    return this.pools.of(key.walletId).available(nodes).length;
+  /** Ready presignatures by signer set, each as the linked member says that has the fewest: one that a member lacks cannot be used. */
+  async #levels(key: WalletKey): Promise<Map<string, number>> {
+    const { context } = this;
+    const members = key.committee.filter((node) => online(context).has(node));
+    const answers = await Promise.allSettled(members.map((node) => context.calls.call(node, levelsMethod, { walletId: key.walletId })));
+    const levels = new Map<string, number>();
+    for (const answer of answers) {
+      if (answer.status === 'rejected') continue; // a node that does not answer now has no say; the next look asks it again
+      for (const { signers, ready } of answer.value.sets) levels.set(signers.join(), Math.min(ready, levels.get(signers.join()) ?? ready));
+    }
+    return levels;
   }
 }
 
