@@ -121,10 +121,23 @@ export class Refill {
     const { context } = this;
     const members = key.committee.filter((node) => online(context).has(node));
     const answers = await Promise.allSettled(members.map((node) => context.calls.call(node, levelsMethod, { walletId: key.walletId })));
+    // A node that does not answer now has no say; the next look asks it again.
+    const told = new Map(
+      answers.flatMap((answer, i) =>
+        answer.status === 'rejected'
+          ? []
+          : [
+              [
+                key.committee.indexOf(members[i]!),
+                new Map(answer.value.sets.map(({ signers, ready }) => [signers.join(), ready])),
+              ] as const,
+            ],
+      ),
+    );
     const levels = new Map<string, number>();
-    for (const answer of answers) {
-      if (answer.status === 'rejected') continue; // a node that does not answer now has no say; the next look asks it again
-      for (const { signers, ready } of answer.value.sets) levels.set(signers.join(), Math.min(ready, levels.get(signers.join()) ?? ready));
+    for (const set of new Set([...told.values()].flatMap((sets) => [...sets.keys()]))) {
+      const signers = set.split(',').map(Number);
+      levels.set(set, Math.min(...signers.flatMap((index) => (told.has(index) ? [told.get(index)!.get(set) ?? 0] : []))));
     }
     return levels;
   }
