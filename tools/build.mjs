@@ -1,4 +1,4 @@
-// Builds the WASM module (asc, targets of asconfig.json) and the TypeScript (tsc) into build/ and dist/.
+// Builds the WASM modules (asc, targets of asconfig.json) and the TypeScript (tsc) into build/ and dist/.
 // With --if-stale a part is skipped when its newest input is older than its stamp.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -39,13 +39,17 @@ function part(name, inputs, outputs, stamp, commands) {
 
 const package_ = (name, file) => join(dirname(require.resolve(`${name}/package.json`)), file);
 const asc = package_('assemblyscript', 'bin/asc.js');
-part(
-  'wasm',
-  ['assembly', 'asconfig.json', 'package-lock.json'],
-  ['build/fma.wasm', 'build/extmul.wasm', 'build/debug-fma.wasm', 'build/debug-extmul.wasm'],
-  'build/.stamp',
-  ['release-fma', 'release-extmul', 'debug-fma', 'debug-extmul'].map((target) => [asc, 'assembly/index.ts', '--target', target]),
-);
+// The same source twice: with relaxed SIMD (fused multiply-add) and without. --debug adds the two unoptimized builds with source maps.
+const wasm = (kind, files) =>
+  part(
+    `${kind} wasm`,
+    ['assembly', 'asconfig.json', 'package-lock.json'],
+    files,
+    `build/.stamp-${kind}`,
+    ['fma', 'extmul'].map((kernel) => [asc, 'assembly/index.ts', '--target', `${kind}-${kernel}`]),
+  );
+wasm('release', ['build/fma.wasm', 'build/extmul.wasm']);
+if (process.argv.includes('--debug')) wasm('debug', ['build/debug-fma.wasm', 'build/debug-extmul.wasm']);
 part('typescript', ['host', 'bench', 'tsconfig.json', 'package-lock.json'], ['dist/host'], 'dist/.stamp', [
   [package_('typescript', 'bin/tsc'), '-p', 'tsconfig.json'],
 ]);

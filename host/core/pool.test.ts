@@ -1,5 +1,8 @@
 /** The core as the rest of the program uses it: over worker threads (the compiled ones: `npm test` builds first). */
 import { modPow } from 'bigint-crypto-utils';
+import { execFileSync } from 'node:child_process';
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Unavailable } from '../base/errors.ts';
 import { commit, createCore, decrypt, encrypt, modN2, power, powerPublic, coprime, type Operation } from './index.ts';
@@ -96,6 +99,22 @@ describe('the core', () => {
     await closed.close();
     await outcome;
     await expect(closed.run([power(n, [2n, 10n])])).rejects.toThrow('the arithmetic core is closed');
+  });
+});
+
+describe('the choice of the kernel', () => {
+  it('is the fast one, unless its multiply-add rounds twice: then the fallback', () => {
+    const script = `
+      import { createCore, power } from ${JSON.stringify(pathToFileURL(resolve('dist/host/core/index.js')).href)};
+      const core = await createCore({ threads: 1 });
+      console.log(core.kernel, (await core.run([power(2n ** 521n - 1n, [3n, 2n ** 521n - 2n])]))[0]);
+      await core.close();`;
+    const kernel = (...flags: string[]): string =>
+      execFileSync(process.execPath, [...flags, '--input-type=module', '--eval', script], { encoding: 'utf8' }).trim();
+    // x64 processors older than 2013 have none, and nor have some virtual machines.
+    expect(['fma 1n', 'extmul 1n']).toContain(kernel());
+    // Elsewhere than on x64 the engine always has a fused multiply-add, and the flag changes nothing.
+    expect(kernel('--no-enable-fma3')).toBe(process.arch === 'x64' ? 'extmul 1n' : 'fma 1n');
   });
 });
 

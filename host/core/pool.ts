@@ -20,7 +20,6 @@ export const defaultThreads = (): number => availableParallelism();
 
 interface Waiting {
   readonly operations: readonly Operation[];
-  readonly signal: AbortSignal | undefined;
   resolve(values: bigint[]): void;
   reject(error: unknown): void;
 }
@@ -66,14 +65,21 @@ export class Pool {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(new Defect('the arithmetic core is closed'));
       if (signal?.aborted) return reject(signal.reason);
-      const waiting: Waiting = { operations, signal, resolve, reject };
       // A task that has started is left to finish (milliseconds): ending its thread would cost more, and the tables in it.
-      signal?.addEventListener('abort', () => {
+      const abort = (): void => {
         const queue = this.#queues[priority];
         const at = queue.indexOf(waiting);
         if (at >= 0) queue.splice(at, 1);
-        reject(signal.reason);
-      });
+        reject(signal!.reason);
+      };
+      const settle =
+        <T>(outcome: (value: T) => void) =>
+        (value: T): void => {
+          signal?.removeEventListener('abort', abort);
+          outcome(value);
+        };
+      const waiting: Waiting = { operations, resolve: settle(resolve), reject: settle(reject) };
+      signal?.addEventListener('abort', abort, { once: true });
       this.#queues[priority].push(waiting);
       this.#next();
     });
