@@ -2,19 +2,13 @@
  * `threshold-wallet up`: a local cluster of node processes on loopback, with an embedded database and a regtest chain; with `--demo` it does
  * the main job on the first start. State stays in the data folder: the second start finds keys, auxiliary information and presignatures there.
  */
-import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { utf8 } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
-import { onFile, privateFolder, writeDurably } from '../storage/files.ts';
-import { startEmbeddedPostgres } from '../storage/embedded.ts';
-import { startChain } from './chain.ts';
-import { DevnetClient } from './client.ts';
+import { dataFolder, startCluster } from './cluster.ts';
 import { runMainJob } from './demo.ts';
 import { Display, seconds } from './display.ts';
-import { initialiseCluster, renewAdminToken } from './initialise.ts';
+import { initialiseCluster } from './initialise.ts';
 import { layout, readCluster, type ClusterFile, type Layout } from './layout.ts';
-import { requireFreePort, startNodeProcess, tail, waitFor, type NodeProcess } from './processes.ts';
 
 export interface UpOptions {
   readonly data: string;
@@ -31,7 +25,6 @@ export interface UpOptions {
 }
 
 const DEFAULTS = { nodes: 5, threshold: 4, apiPort: 8081, meshPort: 9001 };
-const STOP_GRACE_MS = 10_000;
 
 /** Resolves with the exit code: 0 after a complete job or an orderly stop, 1 when something failed. @throws Refusal for unusable options. */
 export async function up(options: UpOptions): Promise<number> {
@@ -47,8 +40,7 @@ export async function up(options: UpOptions): Promise<number> {
     const known = await readCluster(files);
     const cluster = known ?? (await initialise(files, options, display));
     if (known !== undefined) rejectContradictions(known, options, files);
-    await start(cluster, files, display, stop, stopping.signal);
-    const client = await DevnetClient.open(cluster, files, stopping.signal);
+    const client = await startCluster({ cluster, files, say: (line) => display.line(line), stop, signal: stopping.signal });
     if (options.demo) await runMainJob({ client, cluster, display, presignatures: options.presignatures ?? 5, signal: stopping.signal });
     if (!options.once && !stopping.signal.aborted) {
       display.line(`ready: REST at ${client.endpoint}/api/v1, CLI: npx threshold-wallet wallet list; Ctrl-C ends the cluster`);
@@ -114,90 +106,6 @@ function rejectContradictions(cluster: ClusterFile, options: UpOptions, files: L
     }
   }
 }
-
-async function start(
-  cluster: ClusterFile,
-  files: Layout,
-  display: Display,
-  stop: (() => Promise<void>)[],
-  signal: AbortSignal,
-): Promise<void> {
-  const begin = Date.now();
-  for (const node of cluster.nodes) await requireFreePort(node.api_port, '--api-port');
-  await requireFreePort(cluster.chain_port, '--api-port');
-
-  const postgres = await startEmbeddedPostgres({ dataDir: files.postgres, port: cluster.postgres_port });
-  stop.push(() => postgres.stop());
-  for (const { id } of cluster.nodes) {
-    const database = await postgres.createNodeDatabase(id);
-    await writeDurably(files.node(id).postgresUrl, utf8(database.url));
-    await writeDurably(files.node(id).postgresOwnerUrl, utf8(database.ownerUrl));
-  }
-  display.line(
-    `database server on port ${postgres.port}${postgres.adopted ? ' (found running after a crash, adopted)' : ''} (${seconds(Date.now() - begin)})`,
-  );
-
-  const chain = await startChain({ port: cluster.chain_port, host: '127.0.0.1', dataDir: files.chain, autoMineMs: 1000 });
-  stop.push(() => chain.close());
-
-  await renewAdminToken(files, await readFile(files.tokenKey, 'utf8'));
-  const starting = Date.now();
-  const processes: NodeProcess[] = [];
-  let stopped = false;
-  stop.push(async () => {
-    stopped = true;
-    await Promise.all(processes.map((node) => node.stop(STOP_GRACE_MS)));
-  });
-  for (const { id } of cluster.nodes) {
-    signal.throwIfAborted();
-    processes.push(
-      await startNodeProcess({
-        id,
-        config: files.node(id).config,
-        logFile: logOf(files, id),
-        onExit: (node, how) => {
-          if (!stopped)
-            display.line(
-              `${node} ended (${how}); start it again with: npx threshold-wallet node start --config ${files.node(node).config}`,
-            );
-        },
-      }),
-    );
-  }
-  const client = await DevnetClient.open(cluster, files, signal);
-  await waitFor(
-    'the nodes to find each other',
-    120_000,
-    signal,
-    () => client.allLinked(),
-    async () => {
-      const dead = processes.find((node) => node.exited);
-      return dead === undefined ? undefined : `${dead.id} ended:\n${await tail(logOf(files, dead.id), 5)}\n(${logOf(files, dead.id)})`;
-    },
-  );
-  await writeDurably(
-    files.clientFile,
-    utf8(`${JSON.stringify({ endpoint: client.endpoint, endpoints: client.endpoints, token_file: files.adminToken }, null, 2)}\n`),
-  );
-  stop.push(() => rm(files.clientFile, { force: true }));
-  display.line(
-    `${cluster.nodes.length} nodes up and linked: QUIC with mutual TLS, pids ${processes.map((node) => node.pid).join(' ')} (${seconds(Date.now() - starting)})`,
-  );
-}
-
-/**
- * The data folder: 0700. Started as root, the database server runs as another user and must be able to pass through, so it is 0711 then; what is
- * in it is closed to others either way.
- */
-async function dataFolder(folder: string): Promise<void> {
-  if (process.getuid?.() !== 0) return privateFolder(folder);
-  await onFile(folder, async () => {
-    await mkdir(folder, { recursive: true, mode: 0o711 });
-    if ((await readdir(folder)).length === 0) await chmod(folder, 0o711);
-  });
-}
-
-const logOf = (files: Layout, id: string): string => `${files.logs}/${id}.log`;
 
 const aborted = (signal: AbortSignal): Promise<void> =>
   new Promise((resolvePromise) => {
