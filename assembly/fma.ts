@@ -567,23 +567,70 @@ const probe: usize = memory.data<f64>([1.000000000931322574615478515625, 1.00000
 export function selectShared(context: usize, target: usize, table: usize, stride: usize, entries: u32, digit: u32, other: u32): void {
   const n = field(context, VECTORS);
   const one = i64x2.splat(1);
+  const zero = i64x2.splat(0);
   const d0 = i64x2.splat(digit);
+  let k: usize = 0;
   if (field(context, LANES) == 1) {
-    for (let k: usize = 0; k < n << 4; k += 16) {
-      let v = i64x2.splat(0), i = v;
-      for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride, i = i64x2.add(i, one)) v = v128.or(v, v128.and(v128.load(p), i64x2.eq(i, d0)));
+    const size = n << 4;
+    // Four vectors at a time: the comparison and most of the loop are shared.
+    for (; k + 64 <= size; k += 64) {
+      let v0 = zero, v1 = zero, v2 = zero, v3 = zero, i = zero;
+      for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride) {
+        const chosen = i64x2.eq(i, d0);
+        i = i64x2.add(i, one);
+        v0 = v128.or(v0, v128.and(v128.load(p), chosen));
+        v1 = v128.or(v1, v128.and(v128.load(p, 16), chosen));
+        v2 = v128.or(v2, v128.and(v128.load(p, 32), chosen));
+        v3 = v128.or(v3, v128.and(v128.load(p, 48), chosen));
+      }
+      v128.store(target + k, v0);
+      v128.store(target + k, v1, 16);
+      v128.store(target + k, v2, 32);
+      v128.store(target + k, v3, 48);
+    }
+    for (; k < size; k += 16) {
+      let v = zero, i = zero;
+      for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride) {
+        v = v128.or(v, v128.and(v128.load(p), i64x2.eq(i, d0)));
+        i = i64x2.add(i, one);
+      }
       v128.store(target + k, v);
     }
     return;
   }
   const d1 = i64x2.splat(other);
   const half = n << 3;
-  for (let k: usize = 0; k < half; k += 16) {
-    let v = i64x2.splat(0), w = v, i = v;
-    for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride, i = i64x2.add(i, one)) {
+  // Three vectors at a time, for both lanes' entries.
+  for (; k + 48 <= half; k += 48) {
+    let v0 = zero, v1 = zero, v2 = zero, w0 = zero, w1 = zero, w2 = zero, i = zero;
+    for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride) {
+      const first = i64x2.eq(i, d0);
+      const second = i64x2.eq(i, d1);
+      i = i64x2.add(i, one);
+      const x0 = v128.load(p), x1 = v128.load(p, 16), x2 = v128.load(p, 32);
+      v0 = v128.or(v0, v128.and(x0, first));
+      w0 = v128.or(w0, v128.and(x0, second));
+      v1 = v128.or(v1, v128.and(x1, first));
+      w1 = v128.or(w1, v128.and(x1, second));
+      v2 = v128.or(v2, v128.and(x2, first));
+      w2 = v128.or(w2, v128.and(x2, second));
+    }
+    const low = target + k;
+    const high = low + half;
+    v128.store(low, i64x2.shuffle(v0, w0, 0, 2));
+    v128.store(low, i64x2.shuffle(v1, w1, 0, 2), 16);
+    v128.store(low, i64x2.shuffle(v2, w2, 0, 2), 32);
+    v128.store(high, i64x2.shuffle(v0, w0, 1, 3));
+    v128.store(high, i64x2.shuffle(v1, w1, 1, 3), 16);
+    v128.store(high, i64x2.shuffle(v2, w2, 1, 3), 32);
+  }
+  for (; k < half; k += 16) {
+    let v = zero, w = zero, i = zero;
+    for (let e: u32 = 0, p = table + k; e < entries; e++, p += stride) {
       const entry = v128.load(p);
       v = v128.or(v, v128.and(entry, i64x2.eq(i, d0)));
       w = v128.or(w, v128.and(entry, i64x2.eq(i, d1)));
+      i = i64x2.add(i, one);
     }
     v128.store(target + k, i64x2.shuffle(v, w, 0, 2));
     v128.store(target + k + half, i64x2.shuffle(v, w, 1, 3));
