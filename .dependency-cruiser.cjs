@@ -19,7 +19,13 @@ const upward = layers.slice(0, -1).map((rooms, i) => ({
   from: { path: inHost(rooms), pathNot: '\\.test\\.ts$' },
   to: { path: inHost(layers.slice(i + 1).flat()) },
 }));
-const only = (name, comment, from, to) => ({ name, comment, severity: 'error', from: { path: '^host/', pathNot: [from, '\\.test\\.ts$'] }, to: { path: to } });
+const only = (name, comment, from, to) => ({
+  name,
+  comment,
+  severity: 'error',
+  from: { path: '^host/', pathNot: [from, '\\.test\\.ts$'] },
+  to: { path: to },
+});
 
 module.exports = {
   forbidden: [
@@ -35,8 +41,18 @@ module.exports = {
       from: { path: '^host/(curve|protocol|proofs|cggmp24|frost)/', pathNot: '\\.test\\.ts$' },
       to: { path: '^(node:)?(fs|net|http|https|dgram|tls|child_process|worker_threads)(/|$)' },
     },
-    { name: 'bitcoin-knows-no-mpc', severity: 'error', from: { path: '^host/bitcoin/' }, to: { path: '^host/(curve|protocol|proofs|cggmp24|frost|mesh|consensus)/' } },
-    { name: 'consensus-knows-no-bitcoin', severity: 'error', from: { path: '^host/consensus/' }, to: { path: '^host/(bitcoin|cggmp24|frost|mesh|storage)/' } },
+    {
+      name: 'bitcoin-knows-no-mpc',
+      severity: 'error',
+      from: { path: '^host/bitcoin/' },
+      to: { path: '^host/(curve|protocol|proofs|cggmp24|frost|mesh|consensus)/' },
+    },
+    {
+      name: 'consensus-knows-no-bitcoin',
+      severity: 'error',
+      from: { path: '^host/consensus/' },
+      to: { path: '^host/(bitcoin|cggmp24|frost|mesh|storage)/' },
+    },
     {
       name: 'reference-core-only-in-tests',
       comment: 'The BigInt oracle never serves production.',
@@ -44,7 +60,12 @@ module.exports = {
       from: { path: '^host/', pathNot: '\\.test\\.ts$|/testing/' },
       to: { path: '^host/core/reference\\.ts$' },
     },
-    { name: 'testing-only-in-tests', severity: 'error', from: { path: '^host/', pathNot: '\\.test\\.ts$|/testing/' }, to: { path: '/testing/' } },
+    {
+      name: 'testing-only-in-tests',
+      severity: 'error',
+      from: { path: '^host/', pathNot: '\\.test\\.ts$|/testing/' },
+      to: { path: '/testing/' },
+    },
   ],
   options: {
     doNotFollow: { path: 'node_modules' },

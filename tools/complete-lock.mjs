@@ -25,7 +25,12 @@ for (const [path, entry] of Object.entries(lock.packages)) {
   for (const [name, range] of Object.entries(entry.optionalDependencies ?? {})) {
     if (places(path, name).some((place) => lock.packages[place])) continue;
     if (!/^[\^~]?\d/.test(range)) continue;
-    lock.packages[`node_modules/${name}`] = { version: range.replace(/^[\^~]/, ''), ...platform(name), ...(entry.dev && { dev: true }), optional: true };
+    lock.packages[`node_modules/${name}`] = {
+      version: range.replace(/^[\^~]/, ''),
+      ...platform(name),
+      ...(entry.dev && { dev: true }),
+      optional: true,
+    };
     added++;
   }
 }

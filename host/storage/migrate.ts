@@ -4,14 +4,8 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
 import { databaseError } from './database.ts';
+import type { Migration } from './migrations/migration.ts';
 import { MIGRATIONS } from './migrations/index.ts';
-
-export interface Migration {
-  /** 1, 2, 3 … without gaps. */
-  readonly version: number;
-  readonly name: string;
-  readonly sql: string;
-}
 
 export interface MigrateOptions {
   /** URL of the role that owns the tables. */

@@ -1,5 +1,5 @@
 /** Wallets, payments, votes, ceremonies and what operators look at. No table holds a secret. */
-import type { Migration } from '../migrate.ts';
+import type { Migration } from './migration.ts';
 
 export const records: Migration = {
   version: 1,

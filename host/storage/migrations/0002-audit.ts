@@ -5,7 +5,7 @@
  * Row hash = SHA-256 of the row's fields as text, each as "<bytes>:<text>,": previous hash, seq, microseconds since the epoch, and the
  * columns named in the trigger. The same is computed in audit.ts.
  */
-import type { Migration } from '../migrate.ts';
+import type { Migration } from './migration.ts';
 
 export const audit: Migration = {
   version: 2,

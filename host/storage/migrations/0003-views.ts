@@ -1,5 +1,5 @@
 /** Views for operators, under the names their documents use. */
-import type { Migration } from '../migrate.ts';
+import type { Migration } from './migration.ts';
 
 export const views: Migration = {
   version: 3,

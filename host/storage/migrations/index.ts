@@ -1,5 +1,5 @@
 /** Every migration, in order. A released one never changes; a change is a new one. */
-import type { Migration } from '../migrate.ts';
+import type { Migration } from './migration.ts';
 import { records } from './0001-records.ts';
 import { audit } from './0002-audit.ts';
 import { views } from './0003-views.ts';
