@@ -6,8 +6,10 @@ import { createCore } from '../core/index.ts';
 import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { seeded, smallParameters } from '../proofs/testing/instances.ts';
-import { values } from '../protocol/testing/network.ts';
+import type * as affG from '../proofs/pi-aff-g.ts';
+import { values, type Override } from '../protocol/testing/network.ts';
 import { presign } from './presign.ts';
+import { presignRounds, type Encrypted } from './presign-messages.ts';
 import { presignature, presignatureProblem, presignaturePublic, type Presignature } from './presignature.ts';
 import { bitcoinSighash } from './sighash.ts';
 import { combine, partialSignature } from './sign.ts';
@@ -64,14 +66,47 @@ describe('presigning and signing', () => {
     expectSignature(presignatures);
   });
 
-  test('a generator that repeats itself does not repeat a nonce: session and share are hashed into it', async () => {
-    const small = await makeGroup(2, 2, smallParameters, core);
-    const stuck = () => seeded('a restored virtual machine');
-    const [first] = values(await runPresign(small, [0, 1], { source: stuck }));
-    const [second] = values(await runPresign(small, [0, 1], { source: stuck }));
-    expect(first!.Gamma.equals(second!.Gamma)).toBe(false);
-    expect(first!.kTilde).not.toBe(second!.kTilde);
-    expect(first!.DeltaTilde[0]!.equals(first!.DeltaTilde[1]!)).toBe(false); // both had the same bytes, and other shares
+  describe('with a generator that repeats itself', () => {
+    const messages = presignRounds(smallParameters);
+    let runs: { own: Presignature; encrypted: Encrypted; affX: affG.Proof }[];
+    let small: Group;
+    beforeAll(async () => {
+      small = await makeGroup(2, 2, smallParameters, core);
+      const once = async () => {
+        const sent = new Map<string, Uint8Array>();
+        const override: Override = (from, _to, round, payload) => {
+          if (from === 0) sent.set(round, payload);
+          return payload;
+        };
+        const [own] = values(await runPresign(small, [0, 1], { override, source: () => seeded('a restored virtual machine') }));
+        const encrypted = decode(messages.encrypted.codec, sent.get(messages.encrypted.name)!);
+        const { affX } = decode(messages.affine.codec, sent.get(messages.affine.name)!);
+        return { own: own!, encrypted, affX };
+      };
+      runs = [await once(), await once()];
+    });
+
+    test('no nonce point is repeated', () => {
+      const [first, second] = runs;
+      expect(first!.own.Gamma.equals(second!.own.Gamma)).toBe(false);
+      expect(first!.own.kTilde).not.toBe(second!.own.kTilde);
+      expect(first!.own.DeltaTilde[0]!.equals(first!.own.DeltaTilde[1]!)).toBe(false); // both had the same bytes, and other shares
+    });
+
+    test('two runs do not show the difference of their nonces: ρ, ν, a, b, Y are others', () => {
+      const [first, second] = runs;
+      const { n } = small.aux[0]!.secret.paillier;
+      // enc(k; ρ) mod N = ρ^N
+      for (const field of ['K', 'G'] as const) expect(first!.encrypted[field] % n).not.toBe(second!.encrypted[field] % n);
+      for (const field of ['Y', 'A1', 'B1'] as const) expect(first!.encrypted[field].equals(second!.encrypted[field])).toBe(false);
+      expect(first!.encrypted.Co).not.toEqual(second!.encrypted.Co);
+    });
+
+    test('two proofs about the key share do not give it away: their masks are others', () => {
+      const [first, second] = runs;
+      for (const field of ['A', 'By', 'E', 'S', 'F', 'T'] as const) expect(first!.affX[field]).not.toBe(second!.affX[field]);
+      expect(first!.affX.Bx.equals(second!.affX.Bx)).toBe(false); // B_x = α·G
+    });
   });
 
   test('a presignature survives encoding, and a damaged one is refused', async () => {

@@ -17,8 +17,8 @@ import * as affG from '../proofs/pi-aff-g.ts';
 import * as elog from '../proofs/pi-elog.ts';
 import * as encElg from '../proofs/pi-enc-elg.ts';
 import { plusMinusPower, unit } from '../proofs/sampling.ts';
+import { hedged } from '../protocol/hedged.ts';
 import type { Rounds } from '../protocol/rounds.ts';
-import { Transcript } from '../protocol/transcript.ts';
 import type { AuxInfo } from './aux-record.ts';
 import { additiveShares, additiveSharesProblem, type Child, type KeyShare } from './key-share.ts';
 import { elogDeltaStatement, elogGammaStatement, encGStatement, encKStatement, presignRounds, type Encrypted } from './presign-messages.ts';
@@ -45,12 +45,14 @@ export interface PresignOptions {
  * is at fault then takes the error rounds of §6.8). After any fault the run is dead: nothing of it is used again.
  *
  * Secrets: k, γ, masks and nonces are BigInts, which JavaScript cannot overwrite; they become unreachable when the run ends, and the process
- * counts as tainted until it exits. The byte strings that k and γ are drawn from are overwritten. Only k̃, χ̃ and o leave this function.
+ * counts as tainted until it exits. Only k̃, χ̃ and o leave this function.
  */
 export async function presign(options: PresignOptions): Promise<Presignature> {
-  const { rounds, signers, key, aux, random, core, parameters, child } = options;
+  const { rounds, signers, key, aux, core, parameters, child } = options;
   const { sid, me, n: t, peers } = rounds;
   const { x, X, publicKey } = convert(options);
+  // Everything that this run draws, the masks of its proofs included: one of them used twice gives x away as surely as a nonce.
+  const random = hedged(options.random, x, sid);
   const messages = presignRounds(parameters);
   const own = aux.secret;
   const paillier = (position: number) => aux.parties[signers[position]!]!.paillier;
@@ -62,8 +64,8 @@ export async function presign(options: PresignOptions): Promise<Presignature> {
     new Map(await Promise.all(peers.map(async (peer) => [peer, await make(peer)] as const)));
 
   // Round 1: encrypt k_i and γ_i, to oneself (Paillier) and to nobody (El-Gamal under a random point).
-  const k = hedgedScalar(random, 'k', x, sid);
-  const gamma = hedgedScalar(random, 'gamma', x, sid);
+  const k = randomScalar(random);
+  const gamma = randomScalar(random);
   const rho = unit(random, own.paillier.n);
   const nu = unit(random, own.paillier.n);
   const a = randomScalar(random);
@@ -252,15 +254,4 @@ function checkSums(delta: bigint, outputs: readonly { S: Point; Delta: Point }[]
   if (delta === 0n) throw unattributed('δ ≠ 0');
   if (!mulPublic(G, delta).equals(sum(outputs.map(({ Delta }) => Delta)))) throw unattributed('δ·G = Σ Δ_j');
   if (!mulPublic(publicKey, delta).equals(sum(outputs.map(({ S }) => S)))) throw unattributed('δ·PK = Σ S_j');
-}
-
-/**
- * Uniform in Z_q also when the generator repeats itself (a restored virtual machine): fresh bytes, the secret share and the session are hashed
- * together (§7 rule 9). A nonce used twice gives the key away.
- */
-function hedgedScalar(random: Random, label: string, x: bigint, sid: Uint8Array): bigint {
-  const fresh = random.bytes(64);
-  const scalar = new Transcript('hedged-nonce/v1').text(label).bytes(fresh).integer(x).bytes(sid).hashToScalar();
-  fresh.fill(0);
-  return scalar;
 }

@@ -4,14 +4,14 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { concatBytes, fromHex, hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
 import { Fault } from '../base/errors.ts';
-import { systemRandom } from '../base/random.ts';
+import { systemRandom, type Random } from '../base/random.ts';
 import { G, modQ, O } from '../curve/secp256k1.ts';
 import { memoryNetwork, tamper, values, type Override } from '../protocol/testing/network.ts';
 import bip341 from '../../fixtures/vectors/frost-bip341.json' with { type: 'json' };
 import { keygen } from './keygen.ts';
 import { frostShare, outputKey, type FrostShare } from './share.ts';
 import { nonceRound, sign, signatureShareRound } from './sign.ts';
-import { taprootSighash } from './sighash.ts';
+import { taprootSighash, type TaprootSighash } from './sighash.ts';
 import { aggregate, commit, signShare, SigningNonces, verifyShare } from './signing.ts';
 import { hasEvenY } from './taproot.ts';
 
@@ -190,6 +190,23 @@ describe('a dishonest signer', () => {
 });
 
 describe('nonces', () => {
+  test('are others for every session and message, also with a generator that repeats itself', async () => {
+    const stuck: Random = { bytes: (length) => new Uint8Array(length) };
+    const commitmentOf = async (session: number, signed: TaprootSighash): Promise<string> => {
+      let sent = '';
+      const override: Override = (from, _to, round, payload) => {
+        if (from === 0 && round === nonceRound.name) sent = hex(payload);
+        return payload;
+      };
+      const network = memoryNetwork(2, new Uint8Array(32).fill(session), { override });
+      values(await network.run((rounds, a) => sign({ rounds, signers: [0, 1], share: three[a]!, message: signed, random: stuck })));
+      return sent;
+    };
+    const [first, second, third] = [await commitmentOf(1, message), await commitmentOf(2, message), await commitmentOf(1, messages[1]!)];
+    expect(new Set([first, second, third]).size).toBe(3);
+    expect(first.slice(0, 66)).not.toBe(first.slice(66)); // D ≠ E
+  });
+
   test('sign once, and are overwritten then', () => {
     const nonces = [0, 1].map((j) => commit(three[j]!, random));
     const commitments = nonces.map((x) => x.commitment);

@@ -15,6 +15,7 @@ import { bytes, encode, struct } from '../base/codec.ts';
 import { Fault, invariant, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { point, scalar } from '../curve/secp256k1.ts';
+import { hedged } from '../protocol/hedged.ts';
 import { broadcastRound, type Rounds } from '../protocol/rounds.ts';
 import { Transcript } from '../protocol/transcript.ts';
 import type { FrostShare } from './share.ts';
@@ -61,7 +62,8 @@ export async function sign(options: {
     );
   }
 
-  const nonces = commit(share, random);
+  // d = H3(random ‖ s) alone repeats with the generator, and a pair (d, e) that signs three times gives s away.
+  const nonces = commit(share, hedged(random, share.s, rounds.sid, message));
   try {
     const { D, E } = nonces.commitment;
     const theirs = await rounds.broadcast(nonceRound, { D, E });
