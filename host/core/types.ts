@@ -29,7 +29,7 @@ export interface RingPedersenSecret extends RingPedersenPublic {
 }
 export type RingPedersenKey = RingPedersenPublic | RingPedersenSecret;
 
-/** What to compute modulo: a plain odd integer; a key's N (or N̂); a Paillier key's N². Through a key with factors, by CRT. */
+/** What to compute modulo: a plain odd integer (public: what follows from it is cached); a key's N (or N̂); a Paillier key's N². Through a key with factors, by CRT. */
 export type Modulus =
   bigint | { readonly mod: 'N'; readonly key: PaillierKey | RingPedersenKey } | { readonly mod: 'N²'; readonly key: PaillierKey };
 
