@@ -1,4 +1,5 @@
 /** The command line as a function: arguments and a world in, exit code out. It holds no logic of the wallet; every answer is the API's. */
+import { VERSION } from '../base/version.ts';
 import { Command, CommanderError } from 'commander';
 import { registerCluster } from './commands/cluster.ts';
 import { registerCompletion } from './commands/completion.ts';
@@ -9,8 +10,6 @@ import { registerTransactions } from './commands/tx.ts';
 import { registerWallet } from './commands/wallet.ts';
 import { EXIT, report } from './failure.ts';
 import type { Io } from './io.ts';
-
-export const VERSION = '0.1.0';
 
 /** @returns the exit code (docs/cli.md). */
 export async function runCli(args: readonly string[], io: Io): Promise<number> {

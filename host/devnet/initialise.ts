@@ -6,8 +6,8 @@ import { stringify } from 'smol-toml';
 import { createTokenKey, issueToken } from '../api/tokens.ts';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
-import { LocalIdentity } from '../consensus/identity.ts';
 import { createAuthority, issueNode, writeCredentials } from '../pki/authority.ts';
+import { createIdentity } from '../pki/identity.ts';
 import { onFile, privateFolder, writeDurably } from '../storage/files.ts';
 import type { ClusterFile, Layout } from './layout.ts';
 
@@ -46,8 +46,7 @@ export async function initialiseCluster(files: Layout, shape: ClusterShape): Pro
       { key: own.tlsKey, chain: own.tlsChain, root: own.tlsRoot },
       await issueNode({ authority, nodeId: id, hosts: [LOOPBACK] }),
     );
-    const identity = LocalIdentity.generate(id);
-    await writeDurably(own.identity, utf8(identity.toPem()));
+    const identity = await createIdentity(own.identity, id);
     await writeDurably(own.passphrase, utf8(randomBytes(32).toString('base64url')));
     nodes.push({ id, api_port: shape.apiPort + i, mesh_port: shape.meshPort + i, identity: hex(identity.publicKey) });
   }

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { writeCredentials } from '../pki/authority.ts';
+import { hex } from '../base/bytes.ts';
 import { createIdentity } from '../pki/identity.ts';
 import { privateFolder } from '../storage/files.ts';
 import { testCluster, until, type TestCluster } from './testing/cluster.ts';
@@ -29,7 +30,7 @@ beforeAll(async () => {
   const folders = cluster.members.map(({ node }) => join(cluster.folder, node));
   for (const [i, folder] of folders.entries()) {
     await privateFolder(folder);
-    publicKeys.push((await createIdentity(join(folder, 'identity.key'))).publicKey);
+    publicKeys.push(hex((await createIdentity(join(folder, 'identity.key'), cluster.members[i]!.node)).publicKey));
     await writeCredentials(
       { key: join(folder, 'node.key'), chain: join(folder, 'node.pem'), root: join(folder, 'root.pem') },
       cluster.credentials(i),

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { utf8 } from '../base/bytes.ts';
 import { bytes, decode, encode, text } from '../base/codec.ts';
 import { Abandoned, Fault, Silence } from '../base/errors.ts';
-import { createIdentity, identityOf } from '../pki/identity.ts';
+import { LocalIdentity, Roster, sessionIdentity } from '../consensus/identity.ts';
 import { createRounds, echoRound, p2pRound, broadcastRound, type Rounds } from '../protocol/rounds.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -309,15 +309,16 @@ describe('protocol rounds over sessions', () => {
   test('a protocol of echo, broadcast and private rounds runs, and an equivocating party is named', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sessions-'));
     try {
-      const signers = await Promise.all([0, 1, 2].map((i) => createIdentity(join(folder, `${i}`, 'identity.key'))));
-      const keys = signers.map((signer) => signer.publicKey);
+      const names = [0, 1, 2].map((i) => `node-${i + 1}`);
+      const signers = names.map((name) => LocalIdentity.generate(name));
+      const roster = new Roster(signers);
       const { net, open } = setUp(3);
       const run = (sid: Uint8Array) =>
         Promise.allSettled(
           signers.map(async (signer, me) => {
             const session = open(me, sid);
             try {
-              return await toyKeygen(createRounds({ sid, me, n: 3, channel: session, identity: identityOf(signer, keys) }));
+              return await toyKeygen(createRounds({ sid, me, n: 3, channel: session, identity: sessionIdentity(signer, roster, names) }));
             } catch (error) {
               session.abort((error as Error).message);
               throw error;

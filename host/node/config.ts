@@ -7,10 +7,11 @@ import { dirname, isAbsolute, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { z } from 'zod';
 import { Refusal } from '../base/errors.ts';
+import { isNodeId } from '../pki/names.ts';
 
 const port = z.int().min(1).max(65535);
 const path = z.string().min(1);
-const nodeId = z.string().regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'lower-case letters, digits and dashes, at most 31');
+const nodeId = z.string().refine(isNodeId, 'a node id is a DNS label: lower-case letters, digits and inner dashes, at most 31');
 
 const schema = z.strictObject({
   version: z.literal(1),

@@ -10,13 +10,15 @@ import { Refusal } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { Esplora } from '../bitcoin/esplora.ts';
 import { DEFAULT_FEE_POLICY, feeRate } from '../bitcoin/fees.ts';
-import { LocalIdentity, Roster } from '../consensus/identity.ts';
+import { Roster } from '../consensus/identity.ts';
 import { createCore } from '../core/index.ts';
 import { safePrime } from '../core/primes.ts';
 import { createCalls } from '../mesh/calls.ts';
 import { createMesh } from '../mesh/mesh.ts';
+import { installProcessGuard } from '../mesh/process-guard.ts';
 import { createSessionHub } from '../mesh/sessions.ts';
 import { readCredentials } from '../pki/authority.ts';
+import { openIdentity } from '../pki/identity.ts';
 import { productionParameters } from '../proofs/parameters.ts';
 import { openBurnJournal } from '../storage/burns.ts';
 import { migrate } from '../storage/migrate.ts';
@@ -24,24 +26,32 @@ import { openRecords } from '../storage/records/index.ts';
 import { createVault, openVault, vaultExists } from '../storage/vault.ts';
 import { EventBus } from '../wallet/events.ts';
 import { createWalletNode } from '../wallet/node.ts';
+import { VERSION } from '../base/version.ts';
 import { loadConfig, type NodeConfig } from './config.ts';
 import { createLogger } from './logger.ts';
-
-export const VERSION = '0.1.0';
 
 /** Resolves with the exit code when the node has ended: 0 after SIGTERM or SIGINT. @throws Refusal for a configuration that cannot work. */
 export async function startNode(configPath: string): Promise<number> {
   const config = loadConfig(configPath);
   const logger = createLogger(config.node.id, config.log.level);
   const undo: (() => Promise<unknown>)[] = [];
+  /** Why the node ends: a signal, or a defect that left it in a state nobody thought of. */
+  const ending = new Promise<{ code: number; cause: string }>((resolve) => {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve({ code: 0, cause: name }));
+    installProcessGuard({
+      logger,
+      onDefect: (error) => {
+        logger.error({ error }, 'an error that nothing handled: the node ends, and what it was doing with it');
+        resolve({ code: 1, cause: 'defect' });
+      },
+    });
+  });
   try {
     await construct(config, logger, undo);
     logger.info({ api: config.api.port, mesh: config.mesh.port }, 'node is up');
-    const signal = await new Promise<string>((resolve) => {
-      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name));
-    });
-    logger.info({ signal }, 'node is stopping');
-    return 0;
+    const { code, cause } = await ending;
+    logger.info({ cause }, 'node is stopping');
+    return code;
   } finally {
     for (const step of undo.reverse()) await step().catch((error: unknown) => logger.error({ error }, 'while stopping'));
   }
@@ -49,7 +59,7 @@ export async function startNode(configPath: string): Promise<number> {
 
 async function construct(config: NodeConfig, logger: ReturnType<typeof createLogger>, undo: (() => Promise<unknown>)[]): Promise<void> {
   const { id } = config.node;
-  const identity = LocalIdentity.fromPem(id, await secretText(config.identity.key, 'identity.key'));
+  const identity = await openIdentity(config.identity.key, id);
   const listed = config.cluster.members.find((member) => member.id === id)!.identity;
   if (hex(identity.publicKey) !== listed) {
     throw new Refusal(

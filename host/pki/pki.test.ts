@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { utf8 } from '../base/bytes.ts';
 import { createAuthority, issueNode, openAuthority, readCredentials, writeCredentials, type Authority } from './authority.ts';
 import { certificateInfo, certificatesOf, checkPeer, verifyChain } from './certificate.ts';
-import { createIdentity, identityOf, openIdentity, verifierOf } from './identity.ts';
+import { Roster } from '../consensus/identity.ts';
+import { createIdentity, openIdentity } from './identity.ts';
 import { serverName } from './names.ts';
 
 const DAY = 86_400_000;
@@ -207,35 +208,32 @@ describe('checkPeer', () => {
 describe('identity', () => {
   test('signs what its public key verifies, and is the same after opening again', async () => {
     const file = join(root, 'id', 'identity.key');
-    const made = await createIdentity(file);
+    const made = await createIdentity(file, 'node-1');
     expect((await stat(file)).mode & 0o777).toBe(0o600);
-    const opened = await openIdentity(file);
-    expect(opened.publicKey).toBe(made.publicKey);
+    const opened = await openIdentity(file, 'node-1');
+    expect(opened.publicKey).toEqual(made.publicKey);
+    const roster = new Roster([made]);
     const signature = opened.sign(utf8('vote'));
-    const verify = verifierOf(made.publicKey);
-    expect(verify(utf8('vote'), signature)).toBe(true);
-    expect(verify(utf8('veto'), signature)).toBe(false);
-    expect(verify(utf8('vote'), signature.slice(1))).toBe(false);
-    await expect(createIdentity(file)).rejects.toMatchObject({ code: 'pki.identity_exists' });
-    const other = await createIdentity(join(root, 'id', 'other.key'));
-    const run = identityOf(opened, [other.publicKey, made.publicKey]);
-    expect([0, 1, 2].map((party) => run.verify(party, utf8('vote'), run.sign(utf8('vote'))))).toEqual([false, true, false]);
+    expect(roster.verify('node-1', utf8('vote'), signature)).toBe(true);
+    expect(roster.verify('node-1', utf8('veto'), signature)).toBe(false);
+    await expect(createIdentity(file, 'node-1')).rejects.toMatchObject({ code: 'pki.identity_exists' });
   });
 
   test('matches the published vector RFC 8032 §7.1 test 2', () => {
-    const verify = verifierOf('3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c');
+    const publicKey = new Uint8Array(Buffer.from('3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c', 'hex'));
+    const roster = new Roster([{ nodeId: 'node-1', publicKey }]);
     const signature =
       '92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00';
-    expect(verify(Uint8Array.of(0x72), new Uint8Array(Buffer.from(signature, 'hex')))).toBe(true);
-    expect(verify(Uint8Array.of(0x73), new Uint8Array(Buffer.from(signature, 'hex')))).toBe(false);
+    expect(roster.verify('node-1', Uint8Array.of(0x72), new Uint8Array(Buffer.from(signature, 'hex')))).toBe(true);
+    expect(roster.verify('node-1', Uint8Array.of(0x73), new Uint8Array(Buffer.from(signature, 'hex')))).toBe(false);
   });
 
   test('a missing or foreign key file is named, and its content is not repeated', async () => {
-    await expect(openIdentity(join(root, 'none'))).rejects.toMatchObject({ code: 'pki.file_missing', field: join(root, 'none') });
+    await expect(openIdentity(join(root, 'none'), 'node-1')).rejects.toMatchObject({ code: 'pki.file_missing', field: join(root, 'none') });
     const file = join(root, 'ec.key');
     const { keyPem } = await issue();
     await writeFile(file, keyPem);
-    await expect(openIdentity(file)).rejects.toMatchObject({
+    await expect(openIdentity(file, 'node-1')).rejects.toMatchObject({
       code: 'pki.file_broken',
       message: expect.not.stringContaining(keyPem.slice(40, 60)),
     });

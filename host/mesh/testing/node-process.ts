@@ -3,7 +3,9 @@
  * argument, sends what happens, and does what it is told.
  */
 import { bytes, text, u32 } from '../../base/codec.ts';
-import { openIdentity, identityOf } from '../../pki/identity.ts';
+import { fromHex } from '../../base/bytes.ts';
+import { Roster, sessionIdentity } from '../../consensus/identity.ts';
+import { openIdentity } from '../../pki/identity.ts';
 import { readCredentials } from '../../pki/authority.ts';
 import { broadcastRound, createRounds, echoRound, p2pRound, type Rounds } from '../../protocol/rounds.ts';
 import { createCalls, method } from '../calls.ts';
@@ -63,7 +65,8 @@ const mesh = createMesh({
 });
 const hub = createSessionHub(mesh);
 const calls = createCalls(mesh);
-const signer = await openIdentity(settings.identity);
+const signer = await openIdentity(settings.identity, self);
+const roster = new Roster(members.map(({ node }, i) => ({ nodeId: node, publicKey: fromHex(settings.publicKeys[i]!) })));
 
 mesh.handle('note', (from, { body }) => report({ is: 'note', from, text: Buffer.from(body).toString() }));
 calls.serve(square, async (_, n) => n * n);
@@ -80,13 +83,12 @@ async function perform(command: Command): Promise<void> {
     case 'run': {
       const sid = new Uint8Array(Buffer.from(command.sid, 'hex'));
       const session = hub.open({ sid, members: command.members, class: 'ceremony', roundTimeoutMs: 20_000 });
-      const keys = command.members.map((node) => settings.publicKeys[mesh.members.indexOf(node)]!);
       const rounds = createRounds({
         sid,
         me: command.members.indexOf(self),
         n: command.members.length,
         channel: session,
-        identity: identityOf(signer, keys),
+        identity: sessionIdentity(signer, roster, command.members),
       });
       report({ is: 'result', sid: command.sid, value: await toyKeygen(rounds) });
       session.close();
