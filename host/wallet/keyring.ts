@@ -4,9 +4,10 @@
  */
 import { decode, encode, list, oneOf, safeInteger, struct, text, versioned, bytesUpTo, type Infer } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
-import { auxInfo as auxInfoCodec, type AuxInfo } from '../cggmp24/aux-record.ts';
+import { auxInfo as auxInfoCodec, checkAuxInfo, type AuxInfo } from '../cggmp24/aux-record.ts';
 import { keyShare, type KeyShare } from '../cggmp24/key-share.ts';
 import { frostShare, type FrostShare } from '../frost/share.ts';
+import type { Core } from '../core/types.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { Transcript } from '../protocol/transcript.ts';
 import { hex } from '../base/bytes.ts';
@@ -41,21 +42,28 @@ export type WalletKey =
 export const committeeId = (committee: readonly NodeId[]): string =>
   hex(new Transcript('committee/v1').list(committee, (t, node) => t.text(node)).digest());
 
+/** What the keyring needs of a vault. */
+export type Entries = Pick<Vault, 'put' | 'get' | 'list'>;
+
 export class Keyring {
   readonly #keys = new Map<string, WalletKey>();
   readonly #aux = new Map<string, AuxInfo>();
 
   private constructor(
-    private readonly vault: Vault,
+    private readonly vault: Entries,
     private readonly parameters: Parameters,
   ) {}
 
-  /** Reads and checks everything. @throws Refusal when a record does not fit: a swapped or foreign file must not become a key. */
-  static async open(vault: Vault, parameters: Parameters): Promise<Keyring> {
+  /**
+   * Reads and checks everything, the primes of the own moduli included: a damaged factor would turn a CRT result into a leak of the key.
+   * @throws Refusal when a record does not fit: a swapped or foreign file must not become a key.
+   */
+  static async open(vault: Entries, parameters: Parameters, core: Core): Promise<Keyring> {
     const ring = new Keyring(vault, parameters);
     for (const id of await vault.list('key-share')) ring.#keys.set(id, keyOf(decode(entry, (await vault.get('key-share', id))!)));
     for (const id of await vault.list('aux-info')) {
       const aux = decode(auxInfoCodec(parameters), (await vault.get('aux-info', id))!);
+      await checkAuxInfo(aux, parameters, core);
       ring.#aux.set(id, aux);
     }
     return ring;

@@ -29,7 +29,7 @@ export interface WalletNode {
 
 /** Before the mesh starts: everything that peers may ask is registered when it returns. */
 export async function createWalletNode(context: WalletContext): Promise<WalletNode> {
-  const keyring = await Keyring.open(context.vault, context.parameters);
+  const keyring = await Keyring.open(context.vault, context.parameters, context.core);
   const pools = new Pools({
     self: context.self,
     vault: context.vault,
