@@ -9,13 +9,13 @@ import { Notices } from './notices.ts';
 import { Payments } from './payments.ts';
 import { PendingPayments } from './pending.ts';
 import { Pools } from './pools.ts';
+import { isConfirmed } from './prepared.ts';
 import { Refill } from './refill.ts';
 import { createWalletService } from './service.ts';
 import { Signer } from './signer.ts';
 import type { WalletService } from './types.ts';
 import { Voting } from './voting.ts';
 import { Watcher } from './watcher.ts';
-import { hex } from '../base/bytes.ts';
 import type { WalletKey } from './keyring.ts';
 
 const queryMethod = method('wallet.query', walletQuery, walletAnswer);
@@ -100,21 +100,16 @@ async function endInterruptedPayments(context: WalletContext, ledger: Ledger): P
   }
 }
 
-/**
- * A key that this node had prepared, but not activated, when it ended: that a peer has activated it proves that all parties confirmed it, this
- * one included.
- */
+/** Activates the keys that this node had prepared, but not activated, as far as the other members' answers allow ({@link isConfirmed}). */
 async function confirmPrepared(context: WalletContext, keyring: Keyring, ceremonies: Ceremonies): Promise<void> {
   for (const key of keyring.keys()) {
     if (key.state !== 'prepared' || ceremonies.isRunning()) continue;
-    for (const node of key.committee) {
-      if (node === context.self || !online(context).has(node)) continue;
-      const answer = await context.calls.call(node, queryMethod, { walletId: key.walletId });
-      if (answer.state === 'active' && hex(answer.publicKey) === hex(publicKeyOf(key))) {
-        await ceremonies.registered(key.walletId);
-        context.logger.info({ wallet_id: key.walletId, node }, 'a key prepared before the last stop is active');
-        break;
-      }
-    }
+    const asked = key.committee.filter((node) => node !== context.self && online(context).has(node));
+    const replies = await Promise.allSettled(asked.map((node) => context.calls.call(node, queryMethod, { walletId: key.walletId })));
+    const answers = replies.flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value] : []));
+    const { t, n } = key.share;
+    if (!isConfirmed({ t, n, publicKey: publicKeyOf(key) }, answers)) continue;
+    await ceremonies.registered(key.walletId);
+    context.logger.info({ wallet_id: key.walletId }, 'a key prepared earlier is active');
   }
 }
