@@ -19,12 +19,13 @@ export const commitPolynomial = (f: Polynomial): Point[] => f.map((a) => mul(G, 
 /** Σ_k x^k·S_k: the commitment evaluated at a public x. */
 export const evaluateCommitment = (S: readonly Point[], x: bigint): Point => S.reduceRight((value, A) => mulPublic(value, x).add(A), O);
 
-/** Lagrange coefficient at 0 of the point `at` among the distinct non-zero `points` (mod q). @throws RangeError for duplicate or zero points. */
+/** Lagrange coefficient at 0 of the point `at` among the distinct non-zero `points`. @throws RangeError for points equal or zero mod q. */
 export function lagrangeAtZero(points: readonly bigint[], at: bigint): bigint {
   let numerator = 1n;
   let denominator = 1n;
-  if (points.filter((x) => x === at).length !== 1 || points.some((x) => modQ(x) === 0n))
-    throw new RangeError('Shamir points must be distinct and non-zero');
+  const residues = new Set(points.map(modQ));
+  if (residues.size !== points.length || residues.has(0n)) throw new RangeError('Shamir points must be distinct and non-zero');
+  if (!points.includes(at)) throw new RangeError('the Shamir point must be one of the points');
   for (const x of points) {
     if (x === at) continue;
     numerator = modQ(numerator * x);
