@@ -19,3 +19,9 @@ export function summarize(name: string, unit: string, samples: readonly number[]
   const sorted = [...samples].sort((a, b) => a - b);
   return { name, unit, p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.99), n: sorted.length };
 }
+
+/** As {@link summarize} for rates, where more is better: p99 is what 99 % of the samples reach. */
+export function summarizeRate(name: string, unit: string, samples: readonly number[]): Result {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return { name, unit, p50: quantile(sorted, 0.5), p99: quantile(sorted, 0.01), n: sorted.length };
+}

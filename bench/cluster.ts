@@ -1,0 +1,178 @@
+/**
+ * Five processes on one machine, through the REST API of one of them, which coordinates every payment. Stage times (`vote`, `sign`) are the
+ * coordinator's own, in whole milliseconds; payment times are the client's, from the request until the network has accepted the payment.
+ * All five nodes, the database, the chain and this client share the processors.
+ *
+ * A quick run has a FROST wallet only: auxiliary information needs twenty safe primes of 1536 bits, which take minutes to find.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Payer, requireMode, stage, type Paid } from './payments.ts';
+import type { RunOptions, Scenario } from './scenario.ts';
+import { Testbed } from './testbed.ts';
+import { summarize, summarizeRate, type Result } from './types.ts';
+
+const QUICK_NAMES = ['vote.4of5', 'sign.frost.4of5', 'payment.frost.4of5', 'sign.frost.rate', 'payment.frost.rate'];
+const POOL_NAMES = ['sign.pool.4of5', 'payment.pool.4of5', 'sign.pool.rate', 'payment.pool.rate', 'payment.rest.4of5'];
+const INTERACTIVE = 'sign.interactive.4of5';
+const FULL_NAMES = ['start.first', 'start.again', ...QUICK_NAMES, ...POOL_NAMES, INTERACTIVE];
+
+const COUNTS = {
+  quick: { inTurn: 15, rounds: 3, burst: 12 },
+  full: { inTurn: 100, rounds: 5, burst: 40 },
+};
+/** Payments under way at once in a burst. */
+const AT_ONCE = 4;
+/** FROST signatures of one payment when their rate is measured. */
+const FROST_INPUTS = 20;
+
+/** Of the pool's figures. A chunk is never longer than the shortest stock of a signer set, so that no payment finds its set empty. */
+const POOL = { chunk: 12, inTurn: 3, rounds: 3, paced: 9, perSecond: 5 };
+const INTERACTIVE_COUNT = 10;
+
+async function frost(testbed: Testbed, { quick, ...options }: RunOptions): Promise<Result[]> {
+  const counts = quick ? COUNTS.quick : COUNTS.full;
+  const payer = new Payer(testbed.client, await testbed.wallet('frost'), options);
+  await payer.inTurn(3);
+  options.progress(`${counts.inTurn} FROST payments one after the other`);
+  const paid = await payer.inTurn(counts.inTurn);
+  requireMode(paid, 'frost');
+  const rates: number[] = [];
+  for (let round = 0; round < counts.rounds; round++) {
+    options.progress(`a payment with ${FROST_INPUTS} FROST signatures, ${round + 1} of ${counts.rounds}`);
+    const many = await payer.manyInputs(FROST_INPUTS);
+    rates.push((FROST_INPUTS * 1000) / stage([many], 'sign')[0]!);
+  }
+  options.progress(`${counts.burst} FROST payments, ${AT_ONCE} at once`);
+  const burst = await payer.burst(counts.burst, AT_ONCE);
+  return [
+    summarize('vote.4of5', 'ms', stage(paid, 'vote')),
+    summarize('sign.frost.4of5', 'ms', stage(paid, 'sign')),
+    summarize('payment.frost.4of5', 'ms', requestTimes(paid)),
+    summarizeRate('sign.frost.rate', '1/s', rates),
+    summarizeRate('payment.frost.rate', '1/s', [burst]),
+  ];
+}
+
+async function pool(testbed: Testbed, options: RunOptions): Promise<Result[]> {
+  const { wanted, progress } = options;
+  const { client } = testbed;
+  const wallet = await testbed.wallet('cggmp24');
+  const payer = new Payer(client, wallet, options);
+  const results: Result[] = [];
+
+  /** Waits until every signer set with the coordinator in it has `perSet` presignatures, and until nothing is being made. */
+  async function ensure(perSet: number): Promise<void> {
+    const coordinator = testbed.cluster.nodes[0]!.id;
+    for (;;) {
+      options.signal.throwIfAborted();
+      const status = await client.pool(wallet.wallet_id);
+      if (status?.generating === true) {
+        await sleep(500, undefined, { signal: options.signal });
+        continue;
+      }
+      // C(4, 3) sets of four contain the coordinator; a set without any presignature is not listed.
+      const levels = (status?.sets ?? []).filter(({ signers }) => signers.includes(coordinator)).map(({ ready }) => ready);
+      const missing = Array.from({ length: 4 }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce((sum, n) => sum + n, 0);
+      if (missing === 0) return;
+      progress(`${missing} presignatures to make (${status?.available ?? 0} ready)`);
+      await client.generate(wallet.wallet_id, Math.min(missing, 20));
+    }
+  }
+
+  if (wanted('sign.pool.4of5') || wanted('payment.pool.4of5')) {
+    const paid: Paid[] = [];
+    for (let chunk = 0; chunk < POOL.inTurn; chunk++) {
+      await ensure(POOL.chunk);
+      progress(`${POOL.chunk} payments from the pool one after the other, ${chunk + 1} of ${POOL.inTurn}`);
+      paid.push(...(await payer.inTurn(POOL.chunk)));
+    }
+    requireMode(paid, 'pool');
+    results.push(summarize('sign.pool.4of5', 'ms', stage(paid, 'sign')), summarize('payment.pool.4of5', 'ms', requestTimes(paid)));
+  }
+  if (wanted('sign.pool.rate')) {
+    const rates: number[] = [];
+    for (let round = 0; round < POOL.rounds; round++) {
+      await ensure(POOL.chunk);
+      progress(`a payment with ${POOL.chunk} signatures from the pool, ${round + 1} of ${POOL.rounds}`);
+      const many = await payer.manyInputs(POOL.chunk);
+      requireMode([many], 'pool');
+      rates.push((POOL.chunk * 1000) / stage([many], 'sign')[0]!);
+    }
+    results.push(summarizeRate('sign.pool.rate', '1/s', rates));
+  }
+  if (wanted('payment.pool.rate')) {
+    const rates: number[] = [];
+    for (let round = 0; round < POOL.rounds; round++) {
+      await ensure(POOL.chunk);
+      progress(`${POOL.chunk} payments from the pool, ${AT_ONCE} at once, ${round + 1} of ${POOL.rounds}`);
+      rates.push(await payer.burst(POOL.chunk, AT_ONCE));
+    }
+    results.push(summarizeRate('payment.pool.rate', '1/s', rates));
+  }
+  if (wanted('payment.rest.4of5')) {
+    const paid: Paid[] = [];
+    for (let chunk = 0; chunk < POOL.paced; chunk++) {
+      await ensure(POOL.chunk);
+      progress(`${POOL.chunk} payments, ${POOL.perSecond} per second, ${chunk + 1} of ${POOL.paced}`);
+      paid.push(...(await payer.paced(POOL.chunk, POOL.perSecond)));
+    }
+    // However they were signed: this is what a user of the API sees.
+    results.push(summarize('payment.rest.4of5', 'ms', requestTimes(paid)));
+  }
+  return results;
+}
+
+/** Without a pool. The nodes' configuration is as it was afterwards. */
+async function interactive(testbed: Testbed, options: RunOptions, poolTarget: number): Promise<Result[]> {
+  await testbed.stop();
+  await testbed.setPoolTarget(0);
+  try {
+    await testbed.start();
+    const payer = new Payer(testbed.client, await testbed.wallet('cggmp24'), options);
+    await payer.inTurn(1);
+    options.progress(`${INTERACTIVE_COUNT} payments without a pool`);
+    const paid = await payer.inTurn(INTERACTIVE_COUNT);
+    requireMode(paid, 'interactive');
+    return [summarize(INTERACTIVE, 'ms', stage(paid, 'sign'))];
+  } finally {
+    await testbed.stop();
+    await testbed.setPoolTarget(poolTarget);
+  }
+}
+
+const requestTimes = (paid: readonly Paid[]): number[] => paid.map(({ requestMs }) => requestMs);
+
+/** What `npm start` keeps ready. */
+const POOL_TARGET = 10;
+
+async function run(options: RunOptions): Promise<Result[]> {
+  const { quick, wanted, progress } = options;
+  const results: Result[] = [];
+  const testbed = await Testbed.open(options);
+  let failed = true;
+  try {
+    const needsEcdsa = !quick && FULL_NAMES.some((name) => wanted(name) && !QUICK_NAMES.includes(name));
+    if (needsEcdsa && testbed.fresh) {
+      progress('a first start: keys, twenty safe primes, proofs, presignatures, payments');
+      results.push(summarize('start.first', 's', [await testbed.npmStart()]));
+    } else {
+      progress('starting the cluster');
+      await testbed.start();
+      if (needsEcdsa) await testbed.wallet('cggmp24');
+    }
+    if (needsEcdsa && wanted('start.again')) {
+      await testbed.stop();
+      progress('the same start again');
+      results.push(summarize('start.again', 's', [await testbed.npmStart()]));
+    }
+    if (QUICK_NAMES.some(wanted)) results.push(...(await frost(testbed, options)));
+    if (!quick && POOL_NAMES.some(wanted)) results.push(...(await pool(testbed, options)));
+    if (!quick && wanted(INTERACTIVE)) results.push(...(await interactive(testbed, options, POOL_TARGET)));
+    failed = false;
+  } finally {
+    await testbed.close({ failed });
+  }
+  return results.filter(({ name }) => wanted(name));
+}
+
+export const cluster: Scenario = { title: 'cluster', names: (quick) => (quick ? QUICK_NAMES : FULL_NAMES), run };
