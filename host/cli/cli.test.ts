@@ -1,4 +1,4 @@
-import { mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdtemp, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -39,9 +39,14 @@ interface World {
   readonly terminal?: boolean;
   /** No --data of the running cluster. */
   readonly bare?: boolean;
+  /** Another folder below the temporary one. */
+  readonly data?: string;
 }
 
-async function cli(args: readonly string[], { env = {}, stdin, terminal = false, bare = false }: World = {}): Promise<Run> {
+async function cli(
+  args: readonly string[],
+  { env = {}, stdin, terminal = false, bare = false, data = bare ? 'elsewhere' : 'data' }: World = {},
+): Promise<Run> {
   const read = (stream: PassThrough) => {
     let text = '';
     stream.on('data', (chunk: Buffer) => (text += chunk.toString()));
@@ -53,7 +58,7 @@ async function cli(args: readonly string[], { env = {}, stdin, terminal = false,
   if (stdin !== undefined) streams.stdin.end(stdin);
   const tty = terminal ? { isTTY: true } : {};
   const io = { stdin: Object.assign(streams.stdin, tty), stdout: Object.assign(streams.stdout, tty), stderr: streams.stderr, env };
-  const exit = await runCli([...args, '--data', join(folder, bare ? 'elsewhere' : 'data')], io);
+  const exit = await runCli([...args, '--data', join(folder, data)], io);
   return { exit, out: out(), err: err() };
 }
 const json = async (args: readonly string[], world?: World) => {
@@ -370,6 +375,18 @@ describe('failures', () => {
 });
 
 describe('connection', () => {
+  it('when the first node of the local cluster is down, the next one that listens is asked', async () => {
+    const other = join(folder, 'failover');
+    await mkdir(join(other, 'cluster'), { recursive: true });
+    await copyFile(join(folder, 'data/cluster/admin.token'), join(other, 'cluster/admin.token'));
+    const client = (endpoints: string[]) =>
+      writeFile(join(other, 'cluster/client.json'), JSON.stringify({ endpoint: endpoints[0], endpoints, token_file: 'admin.token' }));
+    await client(['http://127.0.0.1:1', 'http://127.0.0.1:2', harness.api.url]);
+    expect((await cli(['wallet', 'list'], { data: 'failover' })).exit).toBe(0);
+    await client(['http://127.0.0.1:1', 'http://127.0.0.1:2']);
+    expect((await cli(['wallet', 'list'], { data: 'failover' })).exit).toBe(3);
+  });
+
   it('the token of the local cluster goes to no other endpoint', async () => {
     const seen: (string | undefined)[] = [];
     const server = createServer((request, response) => {

@@ -3,6 +3,7 @@
  * `<data>/cluster/client.json`. The local cluster's token is never sent to another endpoint.
  */
 import { readFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { dirname, isAbsolute, join } from 'node:path';
 import { Refusal } from '../base/errors.ts';
 import type { Io } from './io.ts';
@@ -23,6 +24,8 @@ export interface Connection {
 interface LocalCluster {
   readonly path: string;
   readonly endpoint: string;
+  /** All nodes of the cluster: when the first is down, another answers as well. */
+  readonly endpoints: readonly string[];
   readonly tokenFile: string;
 }
 
@@ -33,8 +36,32 @@ export async function connectionOf(options: ConnectionOptions, env: Io['env']): 
     const remedy = 'start the local cluster with `npm start`, give its folder with --data, or name a node with --api-endpoint <url>';
     throw new Refusal('cli.no_endpoint', '--api-endpoint', `no cluster runs from ${options.data}, and no endpoint is given`, remedy, 404);
   }
-  const endpoint = checkedEndpoint(given ?? local?.endpoint ?? '', given === undefined ? `${local?.path}` : '--api-endpoint');
-  return { endpoint, token: await tokenOf(options, env, local?.endpoint === endpoint ? local : undefined) };
+  const chosen = given ?? (local === undefined ? '' : await firstListening(local.endpoints));
+  const endpoint = checkedEndpoint(chosen, given === undefined ? `${local?.path}` : '--api-endpoint');
+  return { endpoint, token: await tokenOf(options, env, local?.endpoints.includes(endpoint) === true ? local : undefined) };
+}
+
+/** The first node that takes connections; the first of all when none does, so that the error names it. */
+async function firstListening(endpoints: readonly string[]): Promise<string> {
+  for (const endpoint of endpoints) if (endpoints.length === 1 || (await listens(endpoint))) return endpoint;
+  return endpoints[0] ?? '';
+}
+
+const PROBE_MS = 1_000;
+
+function listens(endpoint: string): Promise<boolean> {
+  const url = URL.canParse(endpoint) ? new URL(endpoint) : undefined;
+  if (url === undefined) return Promise.resolve(true); // reported by the check of the endpoint
+  return new Promise((resolve) => {
+    const socket = connect({ host: url.hostname, port: Number(url.port) || (url.protocol === 'https:' ? 443 : 80), timeout: PROBE_MS });
+    const end = (answer: boolean) => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('timeout', () => end(false));
+    socket.once('error', () => end(false));
+  });
 }
 
 async function tokenOf(options: ConnectionOptions, env: Io['env'], local: LocalCluster | undefined): Promise<string | undefined> {
@@ -104,7 +131,9 @@ async function readLocalCluster(data: string): Promise<LocalCluster | undefined>
       'restart the local cluster with `npm start`; it writes the file anew',
     );
   }
-  return { path, endpoint: endpoint.replace(/\/+$/, ''), tokenFile: isAbsolute(tokenFile) ? tokenFile : join(dirname(path), tokenFile) };
+  const others = Array.isArray(content['endpoints']) ? content['endpoints'].filter((one): one is string => typeof one === 'string') : [];
+  const endpoints = [...new Set([endpoint, ...others].map((one) => one.replace(/\/+$/, '')))];
+  return { path, endpoint: endpoints[0]!, endpoints, tokenFile: isAbsolute(tokenFile) ? tokenFile : join(dirname(path), tokenFile) };
 }
 
 /** An object, or an empty one for anything else: the caller looks for the members it needs. */

@@ -2,10 +2,11 @@
  * The worker pool: Piscina runs the threads, this queue decides the order. No more tasks are handed out than there are threads, so Piscina's own
  * queue stays empty and a task that waits here is passed by every signing task that comes later than it.
  */
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { Piscina } from 'piscina';
-import { Defect, Unavailable } from '../base/errors.ts';
+import { Defect, invariant, Unavailable } from '../base/errors.ts';
 import { workerFile } from './instance.ts';
 import type { Operation, Priority } from './types.ts';
 import type { Outcome } from './worker.ts';
@@ -35,10 +36,13 @@ export class Pool {
   #failure: Error | undefined;
 
   constructor(module: WebAssembly.Module, { threads, timeout }: PoolOptions) {
+    const worker = fileURLToPath(workerFile);
+    // Piscina would wait for a thread that never starts.
+    invariant(existsSync(worker), `the compiled worker ${worker} is missing: run npm run build`);
     this.threads = threads;
     this.#timeout = timeout;
     this.#piscina = new Piscina({
-      filename: fileURLToPath(workerFile),
+      filename: worker,
       minThreads: threads,
       maxThreads: threads,
       workerData: { module },

@@ -1,14 +1,14 @@
 /** A local cluster in its data folder: database server, chain, node processes. */
-import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm } from 'node:fs/promises';
 import { utf8 } from '../base/bytes.ts';
 import { startEmbeddedPostgres } from '../storage/embedded.ts';
-import { onFile, privateFolder, writeDurably } from '../storage/files.ts';
+import { makeFolder, onFile, privateFolder, writeDurably } from '../storage/files.ts';
 import { startChain } from './chain.ts';
 import { DevnetClient } from './client.ts';
 import { seconds } from './display.ts';
 import { renewAdminToken } from './initialise.ts';
 import type { ClusterFile, Layout } from './layout.ts';
-import { requireFreePort, startNodeProcess, tail, waitFor, type NodeProcess } from './processes.ts';
+import { lastWords, requireFreePort, startNodeProcess, waitFor, type NodeProcess } from './processes.ts';
 
 const STOP_GRACE_MS = 10_000;
 
@@ -75,7 +75,7 @@ export async function startCluster({ cluster, files, say, stop, signal }: Cluste
     () => client.allLinked(),
     async () => {
       const dead = processes.find((node) => node.exited);
-      return dead === undefined ? undefined : `${dead.id} ended:\n${await tail(logOf(files, dead.id), 5)}\n(${logOf(files, dead.id)})`;
+      return dead === undefined ? undefined : `${dead.id} ended: ${await lastWords(logOf(files, dead.id))}`;
     },
   );
   await writeDurably(
@@ -96,7 +96,7 @@ export async function startCluster({ cluster, files, say, stop, signal }: Cluste
 export async function dataFolder(folder: string): Promise<void> {
   if (process.getuid?.() !== 0) return privateFolder(folder);
   await onFile(folder, async () => {
-    await mkdir(folder, { recursive: true, mode: 0o711 });
+    await makeFolder(folder, 0o711);
     if ((await readdir(folder)).length === 0) await chmod(folder, 0o711);
   });
 }

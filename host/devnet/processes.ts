@@ -58,10 +58,18 @@ export async function startNodeProcess(options: {
   };
 }
 
-/** The last lines of a log, for the message about a node that did not come up. */
-export async function tail(file: string, lines: number): Promise<string> {
-  const text = await readFile(file, 'utf8').catch(() => '');
-  return text.trimEnd().split('\n').slice(-lines).join('\n');
+/** Why a node did not come up: the error that it printed last, on one line, and where the rest is. */
+export async function lastWords(file: string): Promise<string> {
+  const lines = (await readFile(file, 'utf8').catch(() => '')).trimEnd().split('\n');
+  const error = lines.findLastIndex((line) => line.startsWith('error: '));
+  const words =
+    error < 0
+      ? 'no reason given'
+      : lines
+          .slice(error)
+          .map((line) => line.trim().replace(/^error: /, ''))
+          .join('; ');
+  return `${words} (log: ${file})`;
 }
 
 /** @throws Refusal naming the option when a TCP port of the loopback is taken. */

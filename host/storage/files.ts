@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open, readFile, readdir, rename, rm, stat, unlink, type FileHandle } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { Refusal, Unavailable } from '../base/errors.ts';
 
 const TEMPORARY = '.tmp-';
@@ -66,10 +66,43 @@ export async function onFile<T>(path: string, work: () => Promise<T>): Promise<T
   }
 }
 
+/**
+ * Creates a folder and its missing parents, one by one: the recursive mkdir of Node.js 20 never returns where the system answers ENOENT for
+ * an existing parent, as /proc does.
+ */
+export async function makeFolder(folder: string, mode: number): Promise<void> {
+  const missing: string[] = [];
+  for (let path = resolve(folder); !(await exists(path)); path = dirname(path)) missing.unshift(path);
+  for (const path of missing) {
+    await mkdir(path, { mode }).catch((error: unknown) => {
+      if (errorCode(error) === 'ENOENT') {
+        throw new Refusal(
+          'storage.path',
+          path,
+          `${path} cannot be made: the system takes no new folders there`,
+          'choose another folder',
+          409,
+        );
+      }
+      if (errorCode(error) !== 'EEXIST') throw error;
+    });
+  }
+}
+
+const exists = async (path: string): Promise<boolean> => {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+};
+
 /** Creates `folder` (and its parents) for the owner only. @throws Refusal when it cannot be written, or others could read it. */
 export async function privateFolder(folder: string): Promise<void> {
   await onFile(folder, async () => {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
     const found = await stat(folder);
     if (!found.isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
     if (process.platform !== 'win32' && (found.mode & 0o077) !== 0) {
