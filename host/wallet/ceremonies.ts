@@ -4,7 +4,7 @@
  */
 import { encode } from '../base/codec.ts';
 import { hex, utf8 } from '../base/bytes.ts';
-import { Defect, Fault, Refusal, Unavailable } from '../base/errors.ts';
+import { Defect, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
 import { auxInfo } from '../cggmp24/aux-info.ts';
 import { keygen as ecdsaKeygen } from '../cggmp24/keygen.ts';
 import { presign } from '../cggmp24/presign.ts';
@@ -19,7 +19,7 @@ import { createRounds, type Rounds, type Tracer } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
-import { accepted, invitation, MAX_NODES, type Invitation } from './messages.ts';
+import { accepted, auxAnswer, auxQuery, invitation, MAX_NODES, type Invitation } from './messages.ts';
 import type { Pools } from './pools.ts';
 import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo } from './types.ts';
@@ -27,6 +27,7 @@ import type { CeremonyInfo } from './types.ts';
 const join = method('ceremony.join', invitation, accepted);
 /** Asks a member of a signer set to invite the others: only a party can start a run. */
 const lead = method('ceremony.lead', invitation, accepted);
+const auxMethod = method('ceremony.aux', auxQuery, auxAnswer);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
 const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 60_000 } as const;
@@ -44,9 +45,12 @@ const HISTORY = 100;
 
 export class Ceremonies {
   readonly #infos = new Map<string, CeremonyInfo>();
-  readonly #seen = new Set<string>();
+  /** Invitations by nonce, with their time: those too old to be accepted again are forgotten. */
+  readonly #seen = new Map<string, number>();
   /** What runs now, by what it is exclusive for: one key generation or aux run at a time, one presigning job per wallet. */
   readonly #running = new Map<string, Promise<void>>();
+  /** End what runs, by ceremony. */
+  readonly #aborts = new Map<string, AbortController>();
 
   constructor(
     private readonly context: WalletContext,
@@ -64,6 +68,9 @@ export class Ceremonies {
       void this.#begin(request).catch(() => undefined);
       return { ok: 1 };
     });
+    this.context.calls.serve(auxMethod, (_from, { committee }) =>
+      Promise.resolve({ hash: this.keyring.aux(committee)?.hash ?? new Uint8Array() }),
+    );
     this.context.calls.serve(lead, async (from, { nonce: _nonce, createdAt: _createdAt, ...request }) => {
       if (request.kind !== 'presign' || !request.committee.includes(from)) {
         throw new Refusal(
@@ -90,6 +97,12 @@ export class Ceremonies {
     await context.calls.call(leader, lead, asked, { timeoutMs: LEAD_TIMEOUT_MS });
   }
 
+  /** Ends what runs: the others are told, and need not wait for silence. */
+  stop(): void {
+    for (const abort of this.#aborts.values())
+      abort.abort(new Unavailable(this.context.self, `${this.context.self} is stopping`, 'start it again'));
+  }
+
   isRunning(): boolean {
     return this.#running.size > 0;
   }
@@ -103,14 +116,7 @@ export class Ceremonies {
     const { context } = this;
     const invite: Invitation = { ...request, nonce: context.random.bytes(32), createdAt: context.clock() };
     const parties = partiesOf(invite);
-    const missing = parties.filter((node) => !online(context).has(node));
-    if (missing.length > 0) {
-      throw new Unavailable(
-        'mesh',
-        `${describe(invite)} needs ${missing.join(', ')}, which this node cannot reach`,
-        'start the missing nodes, then try again',
-      );
-    }
+    this.#requireLinked(parties, describe(invite));
     this.#check(context.self, invite);
     const run = this.#begin(invite);
     const invited = Promise.all(
@@ -118,7 +124,8 @@ export class Ceremonies {
         .filter((node) => node !== context.self)
         .map((node) => context.calls.call(node, join, invite, { timeoutMs: 2 * BUSY_WAIT_MS })),
     ).catch((error: unknown) => {
-      this.#aborts.get(hex(invite.nonce))?.(`the invitation was refused: ${error instanceof Error ? error.message : String(error)}`);
+      const claim = `the invitation was refused: ${error instanceof Error ? error.message : String(error)}`;
+      this.#aborts.get(hex(invite.nonce))?.abort(new Unavailable('mesh', claim, 'see the reason'));
       throw error;
     });
     const [invitedResult, runResult] = await Promise.allSettled([invited, run]);
@@ -126,7 +133,27 @@ export class Ceremonies {
     if (runResult.status === 'rejected') throw runResult.reason;
   }
 
-  readonly #aborts = new Map<string, (claim: string) => void>();
+  #requireLinked(parties: readonly NodeId[], what: string): void {
+    const reachable = online(this.context);
+    const missing = parties.filter((node) => !reachable.has(node));
+    if (missing.length === 0) return;
+    throw new Unavailable(
+      'mesh',
+      `${what} needs ${missing.join(', ')}, which this node cannot reach`,
+      'start the missing nodes, then try again',
+    );
+  }
+
+  /** Whether all of the committee hold the same auxiliary information: one that was lost at a single node is worth nothing. */
+  async auxShared(committee: readonly NodeId[]): Promise<boolean> {
+    const { context } = this;
+    const own = this.keyring.aux(committee);
+    if (own === undefined) return false;
+    this.#requireLinked(committee, 'a new wallet');
+    const others = committee.filter((node) => node !== context.self);
+    const answers = await Promise.all(others.map((node) => context.calls.call(node, auxMethod, { committee: [...committee] })));
+    return answers.every(({ hash }) => hex(hash) === hex(own.hash));
+  }
 
   /** Everything that an honest inviter gets right. @throws Refusal */
   #check(from: NodeId, { nonce, kind, protocol, walletId, walletName, threshold, committee, signers, count, createdAt }: Invitation): void {
@@ -193,7 +220,9 @@ export class Ceremonies {
   async #begin(invite: Invitation): Promise<void> {
     const id = hex(invite.nonce);
     const lock = exclusion(invite);
-    this.#seen.add(id);
+    for (const [nonce, at] of this.#seen) if (Math.abs(this.context.clock() - at) > 2 * INVITATION_WINDOW_MS) this.#seen.delete(nonce);
+    this.#seen.set(id, invite.createdAt);
+    this.#aborts.set(id, new AbortController());
     if (invite.kind === 'presign') this.pools.generating.add(invite.walletId);
     const run = this.#run(id, invite);
     this.#running.set(
@@ -226,15 +255,15 @@ export class Ceremonies {
       ended_at: null,
     };
     this.#update(started);
-    await context.records.ceremonies.insert({
-      ceremony_id: id,
-      kind: invite.kind,
-      protocol: invite.protocol,
-      wallet_id: started.wallet_id,
-      participants: parties,
-    });
     const begin = context.clock();
     try {
+      await context.records.ceremonies.insert({
+        ceremony_id: id,
+        kind: invite.kind,
+        protocol: invite.protocol,
+        wallet_id: started.wallet_id,
+        participants: parties,
+      });
       await this.#protocol(id, invite);
       await this.#finish(id, { status: 'completed' });
       context.logger.info(
@@ -245,7 +274,9 @@ export class Ceremonies {
       const culprits = error instanceof Fault ? error.culprits.map((index) => parties[index]!) : [];
       const message = error instanceof Error ? error.message : String(error);
       context.logger.warn({ ceremony: id, kind: invite.kind, culprits, error: message }, 'ceremony failed');
-      await this.#finish(id, { status: 'failed', culprits, error: message });
+      await this.#finish(id, { status: 'failed', culprits, error: message }).catch((failure: unknown) =>
+        context.logger.error({ ceremony: id, error: failure }, 'the end of a ceremony could not be recorded'),
+      );
       throw error;
     }
   }
@@ -310,10 +341,13 @@ export class Ceremonies {
 
   /** What follows when all parties have confirmed a key: it becomes active and its wallet is recorded. Also called after a crash in between. */
   async registered(walletId: string): Promise<void> {
-    const key = await this.keyring.activate(walletId);
+    const key = this.keyring.find(walletId);
+    invariant(key !== undefined, 'a key is stored before it is confirmed');
+    // All that an active key needs first; each step again does no harm.
     await this.pools.open(key);
     const wallet = walletInfo(key, this.context.network);
     await this.context.records.wallets.insert({ ...wallet, created_at: new Date(wallet.created_at) });
+    await this.keyring.activate(walletId);
   }
 
   /** Opens the session, watches for members that are gone for good, and ends the session whatever happens. */
@@ -327,10 +361,14 @@ export class Ceremonies {
   ): Promise<T> {
     const { context } = this;
     const me = parties.indexOf(context.self);
+    const stop = this.#aborts.get(ceremony)!;
     const gone = new AbortController();
     const session: MeshSession = context.sessions.open({ sid, members: parties, class: trafficClass, roundTimeoutMs, signal: gone.signal });
     const lost = (claim: string) => gone.abort(new Unavailable('mesh', claim, 'start the missing node, then try again'));
-    this.#aborts.set(ceremony, lost);
+    // Opened even when it is over before it began: the others learn of the end by the session.
+    const onStop = () => gone.abort(stop.signal.reason);
+    stop.signal.addEventListener('abort', onStop);
+    if (stop.signal.aborted) onStop();
     const watch = setInterval(() => {
       const dead = context.mesh
         .peers()
@@ -365,6 +403,7 @@ export class Ceremonies {
       throw error;
     } finally {
       clearInterval(watch);
+      stop.signal.removeEventListener('abort', onStop);
     }
   }
 

@@ -2,7 +2,7 @@
  * The keys of this node, sealed in the vault. A key is PREPARED from the moment the node is ready to confirm it until all parties have
  * confirmed, then ACTIVE; only an active key has an address and signs (cggmp24.md §6.3).
  */
-import { decode, encode, list, oneOf, safeInteger, struct, text, versioned, bytesUpTo, type Infer } from '../base/codec.ts';
+import { decode, DecodeError, encode, list, oneOf, safeInteger, struct, text, versioned, bytesUpTo, type Infer } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import { auxInfo as auxInfoCodec, checkAuxInfo, type AuxInfo } from '../cggmp24/aux-record.ts';
 import { keyShare, type KeyShare } from '../cggmp24/key-share.ts';
@@ -60,9 +60,14 @@ export class Keyring {
    */
   static async open(vault: Entries, parameters: Parameters, core: Core): Promise<Keyring> {
     const ring = new Keyring(vault, parameters);
-    for (const id of await vault.list('key-share')) ring.#keys.set(id, keyOf(decode(entry, (await vault.get('key-share', id))!)));
+    for (const id of await vault.list('key-share')) {
+      const key = await read(vault, 'key-share', id, (content) => keyOf(decode(entry, content)));
+      if (key.walletId !== id || key.share.keyId !== id || key.committee.length !== key.share.n)
+        throw unusable('key-share', id, 'it is of another wallet');
+      ring.#keys.set(id, key);
+    }
     for (const id of await vault.list('aux-info')) {
-      const aux = decode(auxInfoCodec(parameters), (await vault.get('aux-info', id))!);
+      const aux = await read(vault, 'aux-info', id, (content) => decode(auxInfoCodec(parameters), content));
       await checkAuxInfo(aux, parameters, core);
       ring.#aux.set(id, aux);
     }
@@ -88,8 +93,13 @@ export class Keyring {
   async #store(key: WalletKey): Promise<void> {
     const share = key.protocol === 'cggmp24' ? encode(keyShare, key.share) : encode(frostShare, key.share);
     const record: Entry = { ...key, committee: [...key.committee], share };
-    await this.vault.put('key-share', key.walletId, encode(entry, record));
+    const content = encode(entry, record);
     share.fill(0);
+    try {
+      await this.vault.put('key-share', key.walletId, content);
+    } finally {
+      content.fill(0);
+    }
     this.#keys.set(key.walletId, key);
   }
 
@@ -137,6 +147,28 @@ export const unknownWallet = (walletId: string): Refusal =>
     `no wallet ${walletId} on this node`,
     'list the wallets with GET /api/v1/wallets; a wallet is known to the nodes of its committee only',
     404,
+  );
+
+async function read<T>(vault: Entries, kind: 'key-share' | 'aux-info', id: string, parse: (content: Uint8Array) => T): Promise<T> {
+  const content = await vault.get(kind, id);
+  if (content === undefined) throw unusable(kind, id, 'it is gone');
+  try {
+    return parse(content);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw unusable(kind, id, error.message);
+  } finally {
+    content.fill(0);
+  }
+}
+
+const unusable = (kind: string, id: string, problem: string): Refusal =>
+  new Refusal(
+    'vault_record',
+    `${kind}/${id}`,
+    `the vault's record ${kind}/${id} cannot be used: ${problem}`,
+    'restore the vault from its backup',
+    422,
   );
 
 function keyOf(record: Entry): WalletKey {

@@ -2,9 +2,9 @@
  * The payments of this node in its records: every step is a transition of the consensus machine, stored with its audit row before anything
  * acts on it, and told to listeners afterwards.
  */
-import { encode } from '../base/codec.ts';
-import { hex } from '../base/bytes.ts';
-import { Refusal } from '../base/errors.ts';
+import { decode, encode } from '../base/codec.ts';
+import { fromHex, hex } from '../base/bytes.ts';
+import { invariant, Refusal } from '../base/errors.ts';
 import { transactionWeight, virtualSize, satPerVirtualByte } from '../bitcoin/fees.ts';
 import { feeOf, metadataOf, txidOf, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
 import { allowed, isFinal, next, type TransactionEvent } from '../consensus/machine.ts';
@@ -13,6 +13,7 @@ import type { TransactionChange, TransactionRow } from '../storage/records/trans
 import { scriptOf } from './accounts.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
+import { inTurn } from './turns.ts';
 import type { TransactionInfo, VoteInfo, VotesInfo } from './types.ts';
 
 export interface NewPayment {
@@ -66,28 +67,32 @@ export class Ledger {
    * event came late or twice, which on a network is normal.
    */
   apply(txId: string, event: TransactionEvent, change: TransactionChange = {}): Promise<TransactionInfo | undefined> {
-    const turn = (this.#turns.get(txId) ?? Promise.resolve())
-      .catch(() => undefined)
-      .then(async () => {
-        const { transactions } = this.context.records;
-        const row = await transactions.get(txId);
-        if (row === undefined || !allowed(row.state, event)) return undefined;
-        const to = next(row.state, event);
-        const timings = change.timings === undefined ? {} : { timings: { ...row.timings, ...change.timings } };
-        const moved =
-          to === row.state
-            ? await transactions.update(txId, { ...change, ...timings })
-            : await transactions.transition(txId, [row.state], to, { ...change, ...timings });
-        if (moved === undefined) return undefined;
-        if (to !== row.state) this.#publish(moved, row.state);
-        return info(moved);
-      });
-    this.#turns.set(txId, turn);
-    const forget = () => {
-      if (this.#turns.get(txId) === turn) this.#turns.delete(txId);
-    };
-    turn.then(forget, forget);
-    return turn;
+    return inTurn(this.#turns, txId, async () => {
+      const { transactions } = this.context.records;
+      const row = await transactions.get(txId);
+      if (row === undefined || !allowed(row.state, event)) return undefined;
+      const to = next(row.state, event);
+      const timings = change.timings === undefined ? {} : { timings: { ...row.timings, ...change.timings } };
+      const moved =
+        to === row.state
+          ? await transactions.update(txId, { ...change, ...timings })
+          : await transactions.transition(txId, [row.state], to, { ...change, ...timings });
+      if (moved === undefined) return undefined;
+      if (to !== row.state) this.#publish(moved, row.state);
+      return info(moved);
+    });
+  }
+
+  /** The payment as it was proposed. */
+  async payment(txId: string): Promise<UnsignedPayment> {
+    const row = await this.context.records.transactions.get(txId);
+    invariant(row !== undefined, 'a payment that is looked after is in the records');
+    return decode(unsignedPayment, fromHex(row.unsigned_tx));
+  }
+
+  /** Notes why a payment does not get on, without a change of state. */
+  async note(txId: string, error: string): Promise<void> {
+    await this.context.records.transactions.update(txId, { error });
   }
 
   async approved(txId: string, proposal: Uint8Array): Promise<void> {
@@ -102,8 +107,10 @@ export class Ledger {
     await this.context.records.votes.closeRound(hex(proposal), 'rejected');
     await this.apply(txId, 'abort_byzantine', { error: 'so many nodes voted twice that no quorum is left' });
   }
-  async expired(txId: string, proposal: Uint8Array, reason: string): Promise<void> {
-    await this.context.records.votes.closeRound(hex(proposal), 'timed_out');
+  async expired(txId: string, reason: string): Promise<void> {
+    const { votes } = this.context.records;
+    const found = await votes.ofTransaction(txId);
+    if (found !== undefined) await votes.closeRound(found.round.proposal, 'timed_out');
     await this.apply(txId, 'time_out', { error: reason });
   }
 

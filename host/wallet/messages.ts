@@ -2,7 +2,23 @@
  * What nodes say to each other about ceremonies and payments, and how: one codec per message. The sender is the identity of the link's
  * certificate; nothing in a message overrides it. None of them carries a secret that its receiver does not own.
  */
-import { bytes, bytesUpTo, list, oneOf, safeInteger, struct, text, u32, u8, versioned, type Infer } from '../base/codec.ts';
+import {
+  bytes,
+  bytesUpTo,
+  decode,
+  DecodeError,
+  list,
+  oneOf,
+  safeInteger,
+  struct,
+  text,
+  u32,
+  u8,
+  versioned,
+  type Codec,
+  type Infer,
+} from '../base/codec.ts';
+import { Refusal } from '../base/errors.ts';
 
 /** Upper bound on the members of a cluster, and so on committees, signer sets and votes. */
 export const MAX_NODES = 16;
@@ -84,6 +100,10 @@ export const abandonNotice = versioned(
 export const walletQuery = versioned(1, struct({ walletId: uuid }));
 export const walletAnswer = versioned(1, struct({ state: oneOf(['unknown', 'prepared', 'active']), publicKey: bytesUpTo(33) }));
 
+/** Which auxiliary information a node has for a committee: its hash, empty for none. All must have the same, or none can sign with it. */
+export const auxQuery = versioned(1, struct({ committee }));
+export const auxAnswer = versioned(1, struct({ hash: bytesUpTo(32) }));
+
 /** Ready presignatures of a node by signer set, as indices of the committee. */
 export const poolLevels = versioned(
   1,
@@ -101,3 +121,13 @@ export const paymentProposal = versioned(
     payment: bytesUpTo(160 * 1024),
   }),
 );
+
+/** Decodes what a peer sent inside of a message. @throws Refusal naming `field`: the peer's mistake is no defect of this node. */
+export function parse<T>(codec: Codec<T>, encoded: Uint8Array, field: string): T {
+  try {
+    return decode(codec, encoded);
+  } catch (error) {
+    if (!(error instanceof DecodeError)) throw error;
+    throw new Refusal('malformed_message', field, `malformed ${field}: ${error.message}`, 'run the same version on all nodes');
+  }
+}

@@ -1,24 +1,20 @@
 /** Puts the use-cases of one node together, registers what it answers, and picks up after a restart. */
+import { Attempts } from './attempts.ts';
 import { Ceremonies } from './ceremonies.ts';
-import { method } from '../mesh/calls.ts';
-import { online, type WalletContext } from './context.ts';
+import type { WalletContext } from './context.ts';
 import { Keyring } from './keyring.ts';
-import { ended, Ledger } from './ledger.ts';
-import { walletAnswer, walletQuery } from './messages.ts';
+import { Ledger } from './ledger.ts';
 import { Notices } from './notices.ts';
 import { Payments } from './payments.ts';
 import { PendingPayments } from './pending.ts';
 import { Pools } from './pools.ts';
-import { isConfirmed } from './prepared.ts';
+import { PreparedKeys } from './prepared.ts';
 import { Refill } from './refill.ts';
 import { createWalletService } from './service.ts';
 import { Signer } from './signer.ts';
 import type { WalletService } from './types.ts';
 import { Voting } from './voting.ts';
 import { Watcher } from './watcher.ts';
-import type { WalletKey } from './keyring.ts';
-
-const queryMethod = method('wallet.query', walletQuery, walletAnswer);
 
 export interface WalletNode {
   readonly service: WalletService;
@@ -41,22 +37,18 @@ export async function createWalletNode(context: WalletContext): Promise<WalletNo
   const pending = new PendingPayments();
   const ceremonies = new Ceremonies(context, keyring, pools);
   const voting = new Voting(context, keyring, ledger, pending);
-  const signer = new Signer(context, keyring, pools, ledger, pending);
+  const signer = new Signer(context, keyring, pools, ledger, pending, voting);
   const notices = new Notices(context, ledger, pending);
-  const payments = new Payments(context, keyring, pools, ledger, pending, voting, signer, notices);
+  const attempts = new Attempts(context, pools, ledger, pending, signer);
+  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices);
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
-  for (const part of [ceremonies, voting, signer, notices, refill]) part.serve();
-  context.calls.serve(queryMethod, (_from, { walletId }) => {
-    const key = keyring.find(walletId);
-    return Promise.resolve(
-      key === undefined ? { state: 'unknown' as const, publicKey: new Uint8Array() } : { state: key.state, publicKey: publicKeyOf(key) },
-    );
-  });
-  for (const key of keyring.keys()) if (key.state === 'active') await pools.open(key);
+  const prepared = new PreparedKeys(context, keyring, ceremonies);
+  for (const part of [ceremonies, voting, signer, notices, refill, prepared]) part.serve();
 
   await context.records.ceremonies.endInterrupted();
-  await endInterruptedPayments(context, ledger);
+  // Again, for what a crash or a lost database left out; what is there already stays.
+  for (const key of keyring.keys()) if (key.state === 'active') await ceremonies.registered(key.walletId);
 
   return {
     service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill }),
@@ -65,51 +57,15 @@ export async function createWalletNode(context: WalletContext): Promise<WalletNo
       if (context.pool.target > 0) refill.start();
       context.mesh.onPeer((node, status) => {
         context.events.publish({ type: 'peer', node_id: node, status });
-        if (status === 'active')
-          void confirmPrepared(context, keyring, ceremonies).catch((error: unknown) =>
-            context.logger.warn({ error }, 'could not ask about a prepared key'),
-          );
       });
+      prepared.start();
     },
     async stop() {
+      ceremonies.stop();
+      await prepared.stop();
       await refill.stop();
       await watcher.stop();
       await pools.settle();
     },
   };
-}
-
-const publicKeyOf = (key: WalletKey): Uint8Array => (key.protocol === 'cggmp24' ? key.share.publicKey : key.share.P).toBytes(true);
-
-/**
- * Payments that were under way when this node ended. Without signatures they end here, and their coins are free. Once signers were asked, a
- * signed transaction may exist somewhere: its coins stay reserved, and the watcher looks for it on the chain.
- */
-async function endInterruptedPayments(context: WalletContext, ledger: Ledger): Promise<void> {
-  const { items } = await ledger.list({ pending: true, limit: 1000, offset: 0 });
-  for (const transaction of items) {
-    if (ended(transaction) || transaction.raw !== null) continue;
-    if (['created', 'voting', 'approved'].includes(transaction.state)) {
-      await ledger.apply(transaction.tx_id, 'fail', { error: `${context.self} was restarted before the payment was signed` });
-    } else {
-      context.logger.warn(
-        { tx_id: transaction.tx_id, txid: transaction.txid, state: transaction.state },
-        'interrupted while signing: its coins stay reserved',
-      );
-    }
-  }
-}
-
-/** Activates the keys that this node had prepared, but not activated, as far as the other members' answers allow ({@link isConfirmed}). */
-async function confirmPrepared(context: WalletContext, keyring: Keyring, ceremonies: Ceremonies): Promise<void> {
-  for (const key of keyring.keys()) {
-    if (key.state !== 'prepared' || ceremonies.isRunning()) continue;
-    const asked = key.committee.filter((node) => node !== context.self && online(context).has(node));
-    const replies = await Promise.allSettled(asked.map((node) => context.calls.call(node, queryMethod, { walletId: key.walletId })));
-    const answers = replies.flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value] : []));
-    const { t, n } = key.share;
-    if (!isConfirmed({ t, n, publicKey: publicKeyOf(key) }, answers)) continue;
-    await ceremonies.registered(key.walletId);
-    context.logger.info({ wallet_id: key.walletId }, 'a key prepared earlier is active');
-  }
 }

@@ -2,7 +2,8 @@
 import { hex } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
 import { Transaction } from '../bitcoin/library.ts';
-import { finalize } from '../bitcoin/transaction.ts';
+import type { UnsignedPayment } from '../bitcoin/payment.ts';
+import { finalize, type SignedPayment } from '../bitcoin/transaction.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
 import type { WalletContext } from './context.ts';
@@ -13,6 +14,23 @@ import type { Pending, PendingPayments } from './pending.ts';
 export const signedMethod = method('payment.signed', signedNotice, accepted);
 export const abandonMethod = method('payment.abandoned', abandonNotice, accepted);
 
+/**
+ * The signed transaction in `raw`, if it is exactly `payment` with signatures that hold; else undefined. Whoever brings it need not be trusted: the
+ * signatures of the wallet's key are the proof.
+ */
+export function signedFrom(payment: UnsignedPayment, raw: Uint8Array): SignedPayment | undefined {
+  try {
+    const { ins } = Transaction.fromBuffer(raw);
+    const signed = finalize(
+      payment,
+      ins.map((input, index) => ({ index, stack: input.witness })),
+    );
+    return signed.hex === hex(raw) ? signed : undefined;
+  } catch {
+    return undefined; // not a transaction, not this one, or a signature is wrong: the library and `finalize` say so by throwing
+  }
+}
+
 export class Notices {
   constructor(
     private readonly context: WalletContext,
@@ -21,25 +39,32 @@ export class Notices {
   ) {}
 
   serve(): void {
-    const { calls } = this.context;
+    const { context } = this;
+    const { calls } = context;
     calls.serve(signedMethod, async (from, { proposal, raw, mode, signers }) => {
       const pending = this.#of(from, proposal);
       // The transaction is checked against the payment this node voted on: same id, and every signature holds.
-      const transaction = Transaction.fromBuffer(raw);
-      const signed = finalize(
-        pending.payment,
-        transaction.ins.map((input, index) => ({ index, stack: input.witness })),
-      );
-      if (signed.hex !== hex(raw))
-        throw new Refusal('notice_refused', 'raw', 'not the transaction that was voted on', 'send the signed payment itself', 422);
+      const signed = signedFrom(pending.payment, raw);
+      if (signed === undefined) {
+        context.logger.warn({ tx_id: pending.txId, node: from }, 'told a transaction that is not the one that was voted on');
+        throw new Refusal(
+          'notice_refused',
+          'raw',
+          'not the transaction that was voted on, or without valid signatures',
+          'send the signed payment itself',
+          422,
+        );
+      }
       await this.store(pending, signed, mode, signers);
       return { ok: 1 };
     });
     calls.serve(abandonMethod, async (from, { proposal, state, reason }) => {
       const pending = this.#of(from, proposal);
-      const event = state === 'aborted_byzantine' ? 'abort_byzantine' : state === 'timed_out' ? 'time_out' : 'fail';
+      const event = ({ rejected: 'reject', timed_out: 'time_out', failed: 'fail', aborted_byzantine: 'abort_byzantine' } as const)[state];
+      const change = { error: `${from}: ${reason}` };
       this.pending.remove(pending.id);
-      await this.ledger.apply(pending.txId, event, { error: `${from}: ${reason}` });
+      // Where this node stands the proposer's word may not fit (it may have seen a quorum that the proposer has not): it ends all the same.
+      if ((await this.ledger.apply(pending.txId, event, change)) === undefined) await this.ledger.apply(pending.txId, 'fail', change);
       return { ok: 1 };
     });
   }

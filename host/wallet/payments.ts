@@ -4,83 +4,82 @@
  */
 import { randomUUID } from 'node:crypto';
 import { encode } from '../base/codec.ts';
-import { bytesToBigint, fromHex, hex, utf8 } from '../base/bytes.ts';
-import { Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
+import { fromHex, hex, utf8 } from '../base/bytes.ts';
+import { Refusal, Unavailable } from '../base/errors.ts';
 import { outpoint } from '../bitcoin/coins.ts';
 import { feeRate } from '../bitcoin/fees.ts';
 import { paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
-import { sighashPreimage } from '../bitcoin/sighash.ts';
-import { attachEcdsa, attachSchnorr, buildPayment, finalize, type SignedPayment } from '../bitcoin/transaction.ts';
-import { bitcoinSighash } from '../cggmp24/sighash.ts';
-import { combine } from '../cggmp24/sign.ts';
-import { quorumCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
+import { buildPayment } from '../bitcoin/transaction.ts';
 import { proposalId, signedProposal, signProposal, type SignedProposal } from '../consensus/proposal.ts';
-import type { NodeId } from '../mesh/types.ts';
+import { defaultQuorum } from '../consensus/quorum.ts';
+import type { Method } from '../mesh/calls.ts';
 import { sha256 } from '../protocol/transcript.ts';
 import { scriptOf, walletInfo } from './accounts.ts';
+import type { Attempts, Signed } from './attempts.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
-import { ended, type Ledger } from './ledger.ts';
-import { paymentProposal, type SignRequest } from './messages.ts';
+import type { Ledger } from './ledger.ts';
+import { paymentProposal } from './messages.ts';
 import { abandonMethod, signedMethod, type Notices } from './notices.ts';
 import type { Pending, PendingPayments } from './pending.ts';
-import type { Pools } from './pools.ts';
-import { MAX_ATTEMPTS, signMethod, type Signer } from './signer.ts';
+import { inTurn } from './turns.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
 import { objections, PAYMENT_KIND, proposeMethod, type Voting } from './voting.ts';
 
 /** For votes, from the proposal on; signing has as long again. */
 const VOTING_MS = 30_000;
 const SIGNING_MS = 60_000;
-/** One answer to a request for signatures, by mode. */
-const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
 /** Blocks within which a payment without a fee rate should confirm. */
 const CONFIRMATION_TARGET = 6;
-
-interface Attempt {
-  readonly mode: SignRequest['mode'];
-  /** Committee indices, ascending; this node among them. */
-  readonly signers: readonly number[];
-  readonly presignatures: readonly Uint8Array[];
-}
+/** Confirmations after which a transaction counts as in the chain for good. */
+export const FINAL_CONFIRMATIONS = 6;
 
 export class Payments {
   /** Building and proposing, one after the other per wallet, so that two requests do not choose the same coins. */
   readonly #turns = new Map<string, Promise<unknown>>();
   /** Requests under way by idempotency key. */
-  readonly #requests = new Map<string, Promise<TransactionInfo>>();
+  readonly #requests = new Map<string, { readonly hash: string; readonly outcome: Promise<TransactionInfo> }>();
 
   constructor(
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
-    private readonly pools: Pools,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
     private readonly voting: Voting,
-    private readonly signer: Signer,
+    private readonly attempts: Attempts,
     private readonly notices: Notices,
   ) {}
 
-  /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice. */
+  /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice on this node. */
   async send(walletId: string, request: SendRequest): Promise<TransactionInfo> {
     const key = this.keyring.active(walletId);
     const idempotency = request.idempotency_key;
     if (idempotency === undefined) return this.#pay(key, request, randomUUID());
 
-    const { records } = this.context;
-    const { idempotency_key: _, ...body } = request;
-    const hash = hex(
-      sha256(
-        utf8(
-          JSON.stringify([walletId, body.recipients.map((r) => [r.address, r.amount_sats]), body.fee_rate ?? null, body.metadata ?? null]),
-        ),
-      ),
-    );
-    const { first, row } = await records.idempotency.put(walletId, idempotency, hash);
+    const hash = requestHash(walletId, request);
     const name = `${walletId}/${idempotency}`;
+    // Found and entered without waiting in between: of any number of equal requests one is carried out, the others share its outcome.
+    const known = this.#requests.get(name);
+    if (known !== undefined) {
+      if (known.hash === hash) return known.outcome;
+      throw new Refusal(
+        'idempotency.other_request',
+        'idempotency_key',
+        'this idempotency key is in use for another request',
+        'use a new key for a new request',
+        409,
+      );
+    }
+    const outcome = this.#payOnce(key, request, idempotency, hash).finally(() => this.#requests.delete(name));
+    this.#requests.set(name, { hash, outcome });
+    return outcome;
+  }
+
+  async #payOnce(key: WalletKey, request: SendRequest, idempotency: string, hash: string): Promise<TransactionInfo> {
+    const { idempotency: keys } = this.context.records;
+    const { walletId } = key;
+    const { first, row } = await keys.put(walletId, idempotency, hash);
     if (!first) {
-      const running = this.#requests.get(name);
-      if (running !== undefined) return running;
       if (row.tx_id !== null) return this.ledger.get(row.tx_id);
       throw new Refusal(
         'idempotency_unsettled',
@@ -91,19 +90,15 @@ export class Payments {
       );
     }
     const txId = randomUUID();
-    const run = (async () => {
-      try {
-        return await this.#pay(key, request, txId, () => records.idempotency.settle(walletId, idempotency, txId));
-      } catch (error) {
-        // Only if no payment came of it: the key may then be used for the corrected request.
-        await records.idempotency.withdraw(walletId, idempotency);
-        throw error;
-      } finally {
-        this.#requests.delete(name);
-      }
-    })();
-    this.#requests.set(name, run);
-    return run;
+    try {
+      return await this.#pay(key, request, txId, () => keys.settle(walletId, idempotency, txId));
+    } catch (error) {
+      // Only if no payment came of it: the key may then be used for the corrected request.
+      await keys.withdraw(walletId, idempotency).catch((failure: unknown) => {
+        this.context.logger.warn({ error: failure }, 'an idempotency key could not be withdrawn');
+      });
+      throw error;
+    }
   }
 
   async #pay(
@@ -114,36 +109,51 @@ export class Payments {
   ): Promise<TransactionInfo> {
     const { context } = this;
     const begin = context.clock();
-    this.#requireSigners(key);
-    const turn = (this.#turns.get(key.walletId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#propose(key, request, txId));
-    this.#turns.set(key.walletId, turn);
-    const { signed, pending, buildMs } = await turn;
-    await recorded();
-
-    const certificate = await this.#collect(signed, pending);
-    if (certificate === undefined) return this.ledger.get(txId);
-    const voted = context.clock();
-
-    const result = await this.#sign(pending, certificate);
-    if (result === undefined) return this.ledger.get(txId);
-    const signedAt = context.clock();
-    await this.notices.store(pending, result.payment, result.mode, result.signers, {
-      build: buildMs,
-      vote: voted - begin - buildMs,
-      sign: signedAt - voted,
-    });
+    this.#requireQuorum(key);
+    const { signed, pending, buildMs } = await inTurn(this.#turns, key.walletId, () => this.#propose(key, request, txId));
+    let result: Signed;
+    let signedAt: number;
+    try {
+      await recorded();
+      if (!(await this.#collect(signed, pending))) return await this.ledger.get(txId);
+      const voted = context.clock();
+      const outcome = await this.attempts.sign(pending);
+      if ('problem' in outcome) {
+        // Its coins are free again: another payment takes the same ones first, so of the two only one can be in the chain.
+        const caution = outcome.exposed
+          ? `; a signer may hold a signature all the same, so look for ${(await this.ledger.get(txId)).txid} before paying again`
+          : '';
+        await this.#abandon(pending, 'failed', `not signed: ${outcome.problem}${caution}`);
+        return await this.ledger.get(txId);
+      }
+      result = outcome;
+      signedAt = context.clock();
+      const timings = { build: buildMs, vote: voted - begin - buildMs, sign: signedAt - voted };
+      await this.notices.store(pending, result.payment, result.mode, result.signers, timings);
+    } catch (error) {
+      // Nothing that was signed has left this node as long as its record does not say so.
+      await this.#abandon(pending, 'failed', `interrupted: ${error instanceof Error ? error.message : String(error)}`).catch(
+        (failure: unknown) =>
+          context.logger.error(
+            { tx_id: txId, error: failure },
+            'the end of a payment could not be recorded; it ends when its time is over',
+          ),
+      );
+      throw error;
+    }
     this.#announce(pending, result);
     return this.broadcast(txId, result.payment.hex, signedAt);
   }
 
-  /** @throws Unavailable when too few nodes are linked to sign anything: better before coins are reserved than after. */
-  #requireSigners(key: WalletKey): void {
+  /** @throws Unavailable when too few nodes are linked to decide anything: better before coins are reserved than after. */
+  #requireQuorum(key: WalletKey): void {
     const reachable = online(this.context);
     const missing = key.committee.filter((node) => !reachable.has(node));
-    if (key.committee.length - missing.length >= key.share.t) return;
+    const quorum = defaultQuorum(key.share.t, key.share.n);
+    if (key.committee.length - missing.length >= quorum) return;
     throw new Unavailable(
       'mesh',
-      `${key.share.t} of ${key.share.n} nodes must be linked to pay; missing: ${missing.join(', ')}`,
+      `${quorum} of ${key.share.n} nodes must be linked to pay; missing: ${missing.join(', ')}`,
       'start the missing nodes; nothing was signed',
     );
   }
@@ -200,7 +210,10 @@ export class Payments {
     ]);
     const taken = new Set(held.map(outpoint));
     const intent: PaymentIntent = {
-      recipients: request.recipients.map((recipient) => ({ address: recipient.address, amount: BigInt(recipient.amount_sats) })),
+      recipients: request.recipients.map(({ address: to, amount_sats: amount }, i) => ({
+        address: to,
+        amount: satoshis(amount, `recipients[${i}].amount_sats`),
+      })),
       metadata: request.metadata === undefined ? undefined : utf8(request.metadata),
       feeRate: rate < policy.minFeeRate ? policy.minFeeRate : rate,
     };
@@ -208,8 +221,8 @@ export class Payments {
     return { intent, payment: buildPayment({ wallet: scriptOf(key), network, intent, coins: free, policy }) };
   }
 
-  /** Asks the committee for votes. Resolves with the certificate as soon as a quorum approves; undefined when the payment has ended instead. */
-  async #collect(signed: SignedProposal, pending: Pending): Promise<QuorumCertificate | undefined> {
+  /** Asks the committee for votes. Resolves with true as soon as a quorum approves; with false when the payment has ended instead. */
+  async #collect(signed: SignedProposal, pending: Pending): Promise<boolean> {
     const { context } = this;
     const reachable = online(context);
     const request = { proposal: encode(signedProposal, signed) };
@@ -222,191 +235,52 @@ export class Payments {
     }
     const deadline = context.clock() + VOTING_MS;
     for (;;) {
-      const { certificate, result } = pending.ballot;
-      if (certificate !== undefined) return certificate;
+      const { result } = pending.ballot;
+      if (result === 'approved') return true;
       if (result === 'rejected' || result === 'impossible') {
         await this.#abandon(pending, result === 'rejected' ? 'rejected' : 'aborted_byzantine', objections(pending));
-        return undefined;
+        return false;
       }
       const left = deadline - context.clock();
       if (left <= 0 || result === 'expired') {
         const reason = `no quorum of ${pending.quorum} within ${VOTING_MS / 1000} s; silent: ${pending.ballot.silent.join(', ') || 'nobody'}`;
-        await this.ledger.expired(pending.txId, pending.id, reason);
+        await this.ledger.expired(pending.txId, reason);
         await this.#abandon(pending, 'timed_out', reason);
-        return undefined;
+        return false;
       }
       await this.pending.next(pending.id, left);
     }
   }
 
-  /** Up to three tries with different signers. Undefined when all have failed and the payment has ended. */
-  async #sign(
-    pending: Pending,
-    certificate: QuorumCertificate,
-  ): Promise<{ payment: SignedPayment; mode: SignRequest['mode']; signers: NodeId[] } | undefined> {
-    const { context } = this;
-    const { key } = pending;
-    const excluded = new Set<NodeId>();
-    const problems: string[] = [];
-    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const plan = this.#plan(pending, excluded);
-      if (plan === undefined) {
-        problems.push(`fewer than ${key.share.t} nodes are linked, approve and have not failed`);
-        break;
-      }
-      const signers = plan.signers.map((index) => key.committee[index]!);
-      try {
-        return { payment: await this.#attempt(pending, certificate, plan, attempt, excluded), mode: plan.mode, signers };
-      } catch (error) {
-        const problem = error instanceof Error ? error.message : String(error);
-        problems.push(problem);
-        context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers, error }, 'signing attempt failed');
-        if (plan.mode === 'pool') await this.pools.of(key.walletId).discard(plan.presignatures, 'attempt failed');
-      }
-    }
-    await this.#abandon(pending, 'failed', `not signed: ${problems.join('; ')}`);
-    return undefined;
-  }
-
-  /** Who signs, and how: from the pool when it has a presignature for each input, interactively otherwise. */
-  #plan({ key, payment, ballot }: Pending, excluded: ReadonlySet<NodeId>): Attempt | undefined {
-    const { context } = this;
-    const reachable = online(context);
-    const approvers = new Set(
-      ballot.votes.filter(({ vote, counted }) => counted && vote.value === 'approve').map(({ vote }) => vote.voter),
-    );
-    const able = key.committee.filter((node) => reachable.has(node) && approvers.has(node) && !excluded.has(node));
-    if (able.length < key.share.t || !able.includes(context.self)) return undefined;
-    if (key.protocol === 'cggmp24' && context.pool.target > 0) {
-      const choice = this.pools.of(key.walletId).choose(able, payment.inputs.length);
-      if (choice !== undefined) {
-        return { mode: 'pool', signers: choice.signers.map((node) => key.committee.indexOf(node)), presignatures: choice.ids };
-      }
-    }
-    const others = able.filter((node) => node !== context.self).slice(0, key.share.t - 1);
-    const signers = [context.self, ...others].map((node) => key.committee.indexOf(node)).sort((a, b) => a - b);
-    return { mode: key.protocol === 'frost' ? 'frost' : 'interactive', signers, presignatures: [] };
-  }
-
-  async #attempt(
-    pending: Pending,
-    certificate: QuorumCertificate,
-    plan: Attempt,
-    attempt: number,
-    excluded: Set<NodeId>,
-  ): Promise<SignedPayment> {
-    const { context } = this;
-    const { key, payment } = pending;
-    const request: SignRequest = {
-      proposal: pending.id,
-      certificate: encode(quorumCertificate, { ...certificate, votes: [...certificate.votes] }),
-      mode: plan.mode,
-      attempt,
-      nonce: context.random.bytes(32),
-      signers: [...plan.signers],
-      presignatures: [...plan.presignatures],
-    };
-    const nodes = plan.signers.map((index) => key.committee[index]!);
-    const own = this.signer.sign(context.self, request);
-    const answers = await Promise.allSettled(
-      nodes.map(async (node) =>
-        node === context.self
-          ? (await own).results
-          : (await context.calls.call(node, signMethod, request, { timeoutMs: ANSWER_MS[plan.mode], class: 'signing' })).results,
-      ),
-    );
-    const failures = answers.flatMap((answer, i) =>
-      answer.status === 'rejected' ? [{ node: nodes[i]!, reason: answer.reason as unknown }] : [],
-    );
-    if (failures.length > 0) {
-      // In the pool each signer answers by itself, so whoever failed is left out next time. In a session one failure is everybody's.
-      const blamed = failures.filter(
-        ({ node, reason }) => node !== context.self && (plan.mode === 'pool' || reason instanceof Unavailable),
-      );
-      for (const { node } of blamed) excluded.add(node);
-      for (const { reason } of failures)
-        if (reason instanceof Fault) for (const position of reason.culprits) excluded.add(nodes[position]!);
-      throw new Unavailable(
-        'signers',
-        failures.map(({ node, reason }) => `${node}: ${reason instanceof Error ? reason.message : String(reason)}`).join('; '),
-        'the payment is tried again with other signers',
-      );
-    }
-    const results = answers.map((answer) => (answer as PromiseFulfilledResult<Uint8Array[]>).value);
-    const { presignatures } = await own;
-    const script = scriptOf(key);
-    const witnesses = await Promise.all(
-      payment.inputs.map(async (_, input) => {
-        if (plan.mode !== 'pool') {
-          const signature = results[nodes.indexOf(context.self)]![input]!;
-          if (plan.mode === 'frost') return attachSchnorr(payment, input, signature);
-          return attachEcdsa(
-            payment,
-            input,
-            { r: bytesToBigint(signature.slice(0, 32)), s: bytesToBigint(signature.slice(32)) },
-            script.publicKey,
-          );
-        }
-        const presignature = presignatures[input];
-        invariant(presignature !== undefined, 'this node gave a partial signature for every input');
-        const partials = new Map(results.map((given, position) => [position, bytesToBigint(given[input] ?? new Uint8Array())]));
-        try {
-          return attachEcdsa(
-            payment,
-            input,
-            combine(presignature, bitcoinSighash(sighashPreimage(payment, input)), partials),
-            script.publicKey,
-          );
-        } catch (error) {
-          if (error instanceof Fault) await this.#accuse(pending, error, nodes, excluded);
-          throw error;
-        }
-      }),
-    );
-    return finalize(payment, witnesses);
-  }
-
-  /** A wrong partial signature is proven by the presignature's public part: its author signs no more of this payment, and the record names it. */
-  async #accuse(pending: Pending, fault: Fault, nodes: readonly NodeId[], excluded: Set<NodeId>): Promise<void> {
-    for (const position of fault.culprits) {
-      const node = nodes[position]!;
-      excluded.add(node);
-      await this.ledger.violation(
-        node,
-        'invalid_partial_signature',
-        pending.txId,
-        fault.message,
-        fault.evidence.signed === undefined ? [] : [fault.evidence.signed],
-      );
-    }
-  }
-
   /** Tells the committee the signed transaction, so that any of them can broadcast it. */
-  #announce(pending: Pending, { payment, mode, signers }: { payment: SignedPayment; mode: SignRequest['mode']; signers: NodeId[] }): void {
-    const { context } = this;
-    const notice = { proposal: pending.id, raw: fromHex(payment.hex), mode, signers };
-    for (const node of pending.roster.nodes) {
-      if (node === context.self || !online(context).has(node)) continue;
-      context.calls
-        .call(node, signedMethod, notice)
-        .catch((error: unknown) => context.logger.warn({ node, error }, 'the signed payment was not heard'));
-    }
+  #announce(pending: Pending, { payment, mode, signers }: Signed): void {
+    this.#tell(pending, signedMethod, { proposal: pending.id, raw: fromHex(payment.hex), mode, signers: [...signers] });
   }
 
+  /** Ends a payment that is not signed: the others are told first, so that their coins are free whatever becomes of the own record. */
   async #abandon(pending: Pending, state: 'rejected' | 'timed_out' | 'failed' | 'aborted_byzantine', reason: string): Promise<void> {
-    const { context } = this;
     this.pending.remove(pending.id);
+    this.#tell(pending, abandonMethod, { proposal: pending.id, state, reason: reason.slice(0, 130) });
     const event = { rejected: 'reject', timed_out: 'time_out', failed: 'fail', aborted_byzantine: 'abort_byzantine' } as const;
     await this.ledger.apply(pending.txId, event[state], { error: reason });
+  }
+
+  #tell<Q, A>(pending: Pending, what: Method<Q, A>, notice: Q): void {
+    const { context } = this;
+    const reachable = online(context);
     for (const node of pending.roster.nodes) {
-      if (node === context.self || !online(context).has(node)) continue;
+      if (node === context.self || !reachable.has(node)) continue;
+      // Whoever misses it finds the transaction on the chain, or ends the payment when its time is over.
       context.calls
-        .call(node, abandonMethod, { proposal: pending.id, state, reason: reason.slice(0, 130) })
-        .catch((error: unknown) => context.logger.debug({ node, error }, 'the end of the payment was not heard'));
+        .call(node, what, notice)
+        .catch((error: unknown) => context.logger.warn({ node, method: what.name, tx_id: pending.txId, error }, 'a notice was not heard'));
     }
   }
 
-  /** Gives a signed transaction to the network. What cannot be reached now is tried again by the watcher. */
+  /**
+   * Gives a signed transaction to the network. What cannot be reached now, or is refused for a reason that may pass, is tried again by the watcher:
+   * other nodes have the transaction too, and their backends may take it. Only coins that the chain has spent otherwise end the payment.
+   */
   async broadcast(txId: string, rawHex: string, since: number): Promise<TransactionInfo> {
     const { context, ledger } = this;
     await ledger.apply(txId, 'send');
@@ -414,13 +288,60 @@ export class Payments {
       await context.esplora.broadcast(rawHex);
       await ledger.apply(txId, 'accepted', { timings: { broadcast: context.clock() - since } });
     } catch (error) {
-      if (error instanceof Refusal) {
-        const refused = await ledger.apply(txId, 'refused', { error: error.message });
-        context.logger.error({ tx_id: txId, error }, 'the network refuses a signed payment');
-        if (refused !== undefined && ended(refused)) return refused;
-      } else if (!(error instanceof Unavailable)) throw error;
+      if (error instanceof Refusal) await this.#refused(txId, error);
+      else if (!(error instanceof Unavailable)) throw error;
       else context.logger.warn({ tx_id: txId, error }, 'not broadcast yet');
     }
     return ledger.get(txId);
   }
+
+  async #refused(txId: string, refusal: Refusal): Promise<void> {
+    const { context, ledger } = this;
+    const rival = await this.#spentBy(txId);
+    if (rival !== undefined) {
+      context.logger.error({ tx_id: txId, rival, error: refusal }, 'the coins of a signed payment were spent otherwise');
+      await ledger.apply(txId, 'refused', { error: `its coins were spent by ${rival}` });
+      return;
+    }
+    context.logger.warn({ tx_id: txId, error: refusal }, 'the backend refuses a signed payment; it is tried again');
+    await ledger.note(txId, `${refusal.message}; it may still be broadcast, do not pay again`);
+  }
+
+  /** The transaction that has spent a coin of this payment for good, if there is one. */
+  async #spentBy(txId: string): Promise<string | undefined> {
+    const { esplora, network } = this.context;
+    const { wallet_id: walletId, txid } = await this.ledger.get(txId);
+    const coins = new Set((await this.ledger.payment(txId)).inputs.map(outpoint));
+    const [transactions, tip] = await Promise.all([
+      esplora.addressTxs(walletInfo(this.keyring.active(walletId), network).address),
+      esplora.tipHeight(),
+    ]);
+    return transactions.find(
+      ({ txid: other, vin, status }) =>
+        other !== txid &&
+        status.confirmed &&
+        tip - status.block_height + 1 >= FINAL_CONFIRMATIONS &&
+        vin.some((input) => coins.has(outpoint(input))),
+    )?.txid;
+  }
+}
+
+/** What makes two requests the same request. */
+const requestHash = (walletId: string, { recipients, fee_rate, metadata }: SendRequest): string =>
+  hex(
+    sha256(
+      utf8(
+        JSON.stringify([
+          walletId,
+          recipients.map(({ address, amount_sats }) => [address, amount_sats]),
+          fee_rate ?? null,
+          metadata ?? null,
+        ]),
+      ),
+    ),
+  );
+
+function satoshis(amount: number, field: string): bigint {
+  if (Number.isSafeInteger(amount) && amount > 0) return BigInt(amount);
+  throw new Refusal('bad_amount', field, `${amount} is no amount in satoshis`, 'give a whole number above 0', 422);
 }

@@ -23,17 +23,27 @@ export interface Pending {
   readonly ownVote: Vote;
   /** Tries for which this node has given signatures; one answer per try. */
   readonly answered: Set<number>;
+  /** Misbehaviour that is in the records already, as `type/node`: a node that repeats itself fills no table. */
+  readonly accused: Set<string>;
 }
 
-/** Bounds the memory that proposals can take. */
-const MAX_PENDING = 500;
+/** Bound the memory that proposals can take, all together and those of one node: a node that floods leaves room for the others. */
+const MAX_PENDING = 512;
+const MAX_PENDING_OF_ONE = 64;
+/** Payments that have ended here, kept for votes that arrive late. */
+const MAX_ENDED = 128;
 
 export class PendingPayments {
   readonly #byId = new Map<string, Pending>();
+  /** Oldest first. */
+  readonly #ended = new Map<string, Pending>();
   readonly #waiting = new Map<string, Set<() => void>>();
 
-  get full(): boolean {
-    return this.#byId.size >= MAX_PENDING;
+  /** Whether there is no room for another proposal of `proposer`. */
+  fullFor(proposer: string): boolean {
+    return (
+      this.#byId.size >= MAX_PENDING || this.all().filter(({ proposal }) => proposal.proposer === proposer).length >= MAX_PENDING_OF_ONE
+    );
   }
   add(pending: Pending): void {
     this.#byId.set(hex(pending.id), pending);
@@ -41,8 +51,20 @@ export class PendingPayments {
   get(id: Uint8Array): Pending | undefined {
     return this.#byId.get(hex(id));
   }
+  /** Also one that has ended lately. */
+  known(id: Uint8Array): Pending | undefined {
+    return this.get(id) ?? this.#ended.get(hex(id));
+  }
+  has(txId: string): boolean {
+    return this.all().some((pending) => pending.txId === txId);
+  }
   remove(id: Uint8Array): void {
-    this.#byId.delete(hex(id));
+    const pending = this.get(id);
+    if (pending !== undefined) {
+      this.#byId.delete(hex(id));
+      this.#ended.set(hex(id), pending);
+      if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.keys().next().value!);
+    }
     this.changed(id);
   }
   all(): readonly Pending[] {
@@ -65,6 +87,7 @@ export class PendingPayments {
       const done = () => {
         clearTimeout(timer);
         waiters.delete(done);
+        if (waiters.size === 0 && this.#waiting.get(key) === waiters) this.#waiting.delete(key);
         resolve();
       };
       const timer = setTimeout(done, timeoutMs);

@@ -137,7 +137,9 @@ export class Refill {
     const levels = new Map<string, number>();
     for (const set of new Set([...told.values()].flatMap((sets) => [...sets.keys()]))) {
       const signers = set.split(',').map(Number);
-      levels.set(set, Math.min(...signers.flatMap((index) => (told.has(index) ? [told.get(index)!.get(set) ?? 0] : []))));
+      // Of no use while a member is away, so not counted: the sets without it are filled instead.
+      if (!signers.every((index) => told.has(index))) continue;
+      levels.set(set, Math.min(...signers.map((index) => told.get(index)!.get(set) ?? 0)));
     }
     return levels;
   }

@@ -1,5 +1,6 @@
 /** The use-cases of one node, as REST and CLI see them ({@link WalletService}). */
 import { randomUUID } from 'node:crypto';
+import { utf8 } from '../base/bytes.ts';
 import { Fault, Refusal } from '../base/errors.ts';
 import { outpoint } from '../bitcoin/coins.ts';
 import type { NodeId } from '../mesh/types.ts';
@@ -14,6 +15,7 @@ import type { Refill } from './refill.ts';
 import type { ClusterStatus, Health, WalletInfo, WalletService } from './types.ts';
 
 const MAX_GENERATE = 50;
+const MAX_NAME_BYTES = 64;
 /** How long an answer of the Bitcoin backend about its tip counts as "connected". */
 const BACKEND_CHECK_MS = 10_000;
 
@@ -151,6 +153,8 @@ export function createWalletService(parts: {
           422,
         );
       }
+      if (name !== undefined && (name === '' || utf8(name).length > MAX_NAME_BYTES))
+        throw new Refusal('name', 'name', 'a wallet name is empty or too long', `give 1 to ${MAX_NAME_BYTES} bytes`, 422);
       const walletId = randomUUID();
       const common = {
         protocol,
@@ -161,7 +165,7 @@ export function createWalletService(parts: {
         count: 0,
       };
       // Auxiliary information first: a wallet that has an address can also sign.
-      if (protocol === 'cggmp24' && keyring.aux(committee) === undefined)
+      if (protocol === 'cggmp24' && !(await ceremonies.auxShared(committee)))
         await named(committee, () => ceremonies.start({ ...common, kind: 'aux', walletId: '' }));
       await named(committee, () => ceremonies.start({ ...common, kind: 'dkg', walletId }));
       return wallet(walletId);

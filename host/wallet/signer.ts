@@ -3,15 +3,15 @@
  * payment itself. Nobody can hand it a digest; what the coordinator says is a request, never a reason.
  */
 import { decode } from '../base/codec.ts';
-import { bigintToBytes, bytesToBigint, concatBytes, equalBytes, hex } from '../base/bytes.ts';
-import { Refusal } from '../base/errors.ts';
+import { bigintToBytes, concatBytes, equalBytes, hex } from '../base/bytes.ts';
+import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { presignature as presignatureCodec, type PresignaturePublic } from '../cggmp24/presignature.ts';
 import { signingSessionId, sessionId } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { partialSignature } from '../cggmp24/sign.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
-import { quorumCertificate, verifyCertificate } from '../consensus/certificate.ts';
+import { quorumCertificate, verifyCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
 import { sessionIdentity } from '../consensus/identity.ts';
 import { atPriority } from '../core/types.ts';
 import { sign as frostSign } from '../frost/sign.ts';
@@ -23,12 +23,15 @@ import { sha256, Transcript } from '../protocol/transcript.ts';
 import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
-import { signRequest, signResponse, type SignRequest } from './messages.ts';
+import { parse, signRequest, signResponse, type SignRequest } from './messages.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import type { Pools } from './pools.ts';
+import type { Voting } from './voting.ts';
 
 export const signMethod = method('payment.sign', signRequest, signResponse);
 export const MAX_ATTEMPTS = 3;
+/** Code of the refusal of a signer that lacks the presignature it was asked to use: it can still sign without. */
+export const NO_PRESIGNATURE = 'presignature_missing';
 const ROUND_TIMEOUT_MS = { interactive: 15_000, frost: 5_000 } as const;
 
 /** What this node gave: for each input a partial signature (pool) or the finished signature. */
@@ -45,6 +48,7 @@ export class Signer {
     private readonly pools: Pools,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
+    private readonly voting: Voting,
   ) {}
 
   serve(): void {
@@ -53,14 +57,20 @@ export class Signer {
 
   /** Answers a request of `from`, which may be this node itself: a coordinator is checked like everybody else. */
   async sign(from: NodeId, request: SignRequest): Promise<Given> {
-    const pending = this.#authorise(from, request);
+    const { pending, certificate } = this.#authorise(from, request);
     // Marked before anything is awaited: the same request again finds it taken.
     pending.answered.add(request.attempt);
+    await this.voting.certified(pending.id, certificate.votes);
     await this.ledger.apply(pending.txId, 'approve');
     await this.ledger.apply(pending.txId, 'sign', {
       signing_mode: request.mode,
       signers: request.signers.map((index) => pending.key.committee[index]!),
     });
+    // The record has the last word: a payment that has ended here, and whose coins are free again, is not signed.
+    const { state } = await this.ledger.get(pending.txId);
+    if (state !== 'signing') {
+      throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
+    }
     switch (request.mode) {
       case 'pool':
         return this.#fromPool(pending, request);
@@ -72,7 +82,10 @@ export class Signer {
   }
 
   /** All that must hold before this node signs. @throws Refusal naming what does not. */
-  #authorise(from: NodeId, { proposal: id, certificate: encoded, mode, attempt, signers, presignatures }: SignRequest): Pending {
+  #authorise(
+    from: NodeId,
+    { proposal: id, certificate: encoded, mode, attempt, signers, presignatures }: SignRequest,
+  ): { pending: Pending; certificate: QuorumCertificate } {
     const { context } = this;
     const refuse = (field: string, message: string, remedy: string): never => {
       throw new Refusal('signature_refused', field, message, remedy, 403);
@@ -88,7 +101,8 @@ export class Signer {
       refuse('proposal', `${context.self} voted against this payment: ${ownVote.reason}`, 'ask signers who approved');
     if (attempt >= MAX_ATTEMPTS || answered.has(attempt))
       refuse('attempt', `attempt ${attempt} was answered, or is one too many`, 'propose again');
-    verifyCertificate(decode(quorumCertificate, encoded), proposal, roster, quorum);
+    const certificate = parse(quorumCertificate, encoded, 'certificate');
+    verifyCertificate(certificate, proposal, roster, quorum);
 
     const ascending = signers.every((index, a) => index < key.share.n && (a === 0 || index > signers[a - 1]!));
     if (signers.length !== key.share.t || !ascending || !signers.includes(key.committee.indexOf(context.self))) {
@@ -110,7 +124,22 @@ export class Signer {
         'name a presignature of its own for each input',
       );
     }
-    return pending;
+    if (mode === 'pool') {
+      // Looked at before any of them is taken: a request that names the wrong ones costs none.
+      const ready = this.pools.of(key.walletId).available(signers.map((index) => key.committee[index]!));
+      const known = new Set(ready.map((meta) => hex(meta.id)));
+      const missing = presignatures.find((wanted) => !known.has(hex(wanted)));
+      if (missing !== undefined) {
+        throw new Refusal(
+          NO_PRESIGNATURE,
+          'presignatures',
+          `${context.self} has no unused presignature ${hex(missing).slice(0, 16)}… of these signers for this wallet`,
+          'choose another one, or sign without presignatures',
+          409,
+        );
+      }
+    }
+    return { pending, certificate };
   }
 
   async #fromPool(pending: Pending, { signers, presignatures }: SignRequest): Promise<Given> {
@@ -123,6 +152,7 @@ export class Signer {
       const purpose = new Transcript('presignature-use/v1').bytes(id).u32(input).bytes(message.digest).digest();
       // Durably burnt from here on, whatever happens next.
       const taken = await pool.take(presignatureId, purpose);
+      let outcome: 'used' | 'failed' = 'failed';
       try {
         const presignature = decode(presignatureCodec, taken.secret);
         const fits =
@@ -132,32 +162,23 @@ export class Signer {
           presignature.epoch === key.share.epoch &&
           key.protocol === 'cggmp24' &&
           presignature.publicKey.equals(key.share.publicKey);
-        if (!fits)
-          throw new Refusal(
-            'presignature.mismatch',
-            'presignatures',
-            'this presignature is of other signers or another key',
-            'choose one of the signer set',
-            409,
-          );
+        invariant(fits, 'the pool keeps a presignature under the signers and the key it was made for');
         results.push(bigintToBytes(partialSignature(presignature, message), 32));
         publics.push(publicPart(presignature));
-        taken.finish('used');
-      } catch (error) {
-        taken.finish('failed');
-        throw error;
+        outcome = 'used';
       } finally {
         taken.secret.fill(0);
+        taken.finish(outcome);
+        await this.context.records.operations.addPresignatureUsage({
+          presignature_id: hex(presignatureId),
+          wallet_id: key.walletId,
+          tx_id: pending.txId,
+          protocol: 'cggmp24',
+          signers: taken.meta.signers,
+          outcome,
+          generation_time_ms: taken.meta.generationMs,
+        });
       }
-      await this.context.records.operations.addPresignatureUsage({
-        presignature_id: hex(presignatureId),
-        wallet_id: key.walletId,
-        tx_id: pending.txId,
-        protocol: 'cggmp24',
-        signers: taken.meta.signers,
-        outcome: 'used',
-        generation_time_ms: taken.meta.generationMs,
-      });
     }
     return { results, presignatures: publics };
   }
@@ -261,6 +282,3 @@ const publicPart = ({ id, keyId, epoch, sid, signers, path, publicKey, Gamma, De
 /** Fresh for each input of each attempt: the coordinator's random bytes, bound to the proposal. */
 const inputNonce = ({ nonce, proposal, attempt }: SignRequest, input: number): Uint8Array =>
   sha256(new Transcript('signing-nonce/v1').bytes(nonce).bytes(proposal).u32(attempt).u32(input).preimage());
-
-/** σ of the response: 32 bytes, in [0, q) by the check of `combine`. */
-export const partialOf = (bytes: Uint8Array): bigint => bytesToBigint(bytes);

@@ -2,7 +2,7 @@
  * Proposals and votes. Every node judges a proposal against its own view of the chain and its own policy, stores its vote before it sends it,
  * tells everybody, and counts what it hears; so every node can build the certificate by itself.
  */
-import { decode, encode } from '../base/codec.ts';
+import { encode } from '../base/codec.ts';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
 import { amountOf, paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
@@ -18,17 +18,23 @@ import { scriptOf, walletInfo } from './accounts.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
-import { accepted, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
+import { EarlyVotes } from './early-votes.ts';
+import { accepted, parse, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
 import type { Pending, PendingPayments } from './pending.ts';
+import { inTurn } from './turns.ts';
 import type { VoteInfo } from './types.ts';
 
 export const PAYMENT_KIND = 'payment';
 export const proposeMethod = method('payment.propose', proposeRequest, proposeResponse);
 const voteMethod = method('payment.vote', voteNotice, accepted);
 
+/** How long a proposal may be open: its coins are held for it, so nobody may ask for more than voting and signing take. */
+export const MAX_PROPOSAL_MS = 120_000;
+
 export class Voting {
   /** One decision at a time per wallet: two proposals for the same coins must not both find them free. */
   readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #early = new EarlyVotes();
 
   constructor(
     private readonly context: WalletContext,
@@ -51,23 +57,32 @@ export class Voting {
     return this.#count(from, id, vote);
   }
 
+  /**
+   * Counts the votes of a certificate that was verified: this node may not have heard them all, and a node that told its proposer something else
+   * than the others shows here.
+   */
+  async certified(id: Uint8Array, votes: readonly Vote[]): Promise<void> {
+    for (const value of votes) await this.#count(value.voter, id, encode(voteCodec, value));
+  }
+
   async #receive(from: NodeId, encoded: Uint8Array): Promise<Vote> {
-    const signed = decode(signedProposal, encoded);
+    const signed = parse(signedProposal, encoded, 'proposal');
     const { context } = this;
     const { proposal } = signed;
     if (proposal.proposer !== from)
       throw refused('proposer', `${from} brings a proposal of ${proposal.proposer}`, 'propose under the own name');
     if (proposal.kind !== PAYMENT_KIND) throw refused('kind', `unknown kind of proposal: ${proposal.kind}`, 'propose payments');
     verifyProposal(signed, { roster: context.roster, clusterId: context.clusterId, now: context.clock() });
+    if (proposal.expiresAt - proposal.createdAt > MAX_PROPOSAL_MS)
+      throw refused('expiresAt', `a payment that stays open for more than ${MAX_PROPOSAL_MS / 1000} s`, 'let it expire earlier');
+    this.keyring.active(proposal.walletId);
     const known = this.pending.get(proposalId(proposal));
     // A vote is given once; asked again, the node repeats what it said.
     if (known !== undefined) return known.ownVote;
-    if (this.pending.full)
+    if (this.pending.fullFor(from))
       throw new Unavailable('node', `${context.self} has too many pending payments`, 'wait until some of them are final');
 
-    const turn = (this.#turns.get(proposal.walletId) ?? Promise.resolve()).catch(() => undefined).then(() => this.#decide(signed));
-    this.#turns.set(proposal.walletId, turn);
-    return turn;
+    return inTurn(this.#turns, proposal.walletId, () => this.#decide(signed));
   }
 
   async #decide(signed: SignedProposal): Promise<Vote> {
@@ -79,9 +94,9 @@ export class Voting {
     const key = this.keyring.active(proposal.walletId);
     if (!key.committee.includes(proposal.proposer))
       throw refused('proposer', `${proposal.proposer} is not of the committee of this wallet`, 'let a member propose', 403);
-    const content = decode(paymentProposal, proposal.payload);
-    const payment = decode(unsignedPayment, content.payment);
-    const intent = decode(intentCodec, content.intent);
+    const content = parse(paymentProposal, proposal.payload, 'payload');
+    const payment = parse(unsignedPayment, content.payment, 'payment');
+    const intent = parse(intentCodec, content.intent, 'intent');
 
     const roster = context.roster.only(key.committee);
     const quorum = defaultQuorum(key.share.t, key.share.n);
@@ -94,10 +109,23 @@ export class Voting {
       timestamp: context.clock(),
       extension: new Uint8Array(),
     });
-    const pending: Pending = { id, txId: content.txId, proposal, payment, key, roster, quorum, ballot, ownVote, answered: new Set() };
+    const pending: Pending = {
+      id,
+      txId: content.txId,
+      proposal,
+      payment,
+      key,
+      roster,
+      quorum,
+      ballot,
+      ownVote,
+      answered: new Set(),
+      accused: new Set(),
+    };
     this.pending.add(pending);
     await this.#count(context.self, id, encode(voteCodec, ownVote));
     this.#tell(pending);
+    for (const early of this.#early.take(id)) await this.#count(early.from, id, early.encoded);
     return ownVote;
   }
 
@@ -148,29 +176,36 @@ export class Voting {
   }
 
   async #count(from: NodeId, id: Uint8Array, encoded: Uint8Array): Promise<void> {
-    const pending = this.pending.get(id);
-    // A vote may overtake the proposal that it is about; the proposer has it from its own call, and this node's certificate does not need it.
-    if (pending === undefined) return;
+    const pending = this.pending.known(id);
+    if (pending === undefined) return this.#early.keep(from, id, encoded);
+    if (this.pending.get(id) === undefined) {
+      // The payment has ended here; what a late vote says is kept for the record.
+      await this.#note(pending, pending.ballot.receive(encoded, from), encoded);
+      return;
+    }
     const before = pending.ballot.result;
     const receipt = pending.ballot.receive(encoded, from);
+    // The ballot has moved, whatever becomes of the record.
+    this.pending.changed(pending.id);
     await this.#note(pending, receipt, encoded);
     const after = pending.ballot.result;
     if (before === 'pending' && after === 'approved') await this.ledger.approved(pending.txId, pending.id);
     if (before === 'pending' && after === 'rejected') await this.ledger.rejected(pending.txId, pending.id, objections(pending));
     if (before === 'pending' && after === 'impossible') await this.ledger.impossible(pending.txId, pending.id);
     if (after === 'rejected' || after === 'impossible') this.pending.remove(pending.id);
-    this.pending.changed(pending.id);
   }
 
   async #note(pending: Pending, receipt: Receipt, encoded: Uint8Array): Promise<void> {
     const { context, ledger } = this;
     const violation = 'violation' in receipt ? receipt.violation : undefined;
-    if (violation !== undefined) {
+    const accusation = violation === undefined ? '' : `${violation.type}/${violation.node}`;
+    if (violation !== undefined && !pending.accused.has(accusation)) {
+      pending.accused.add(accusation);
       context.logger.warn({ violation: describe(violation) }, 'misbehaviour in a vote');
       await ledger.violation(violation.node, violation.type, pending.txId, violation.detail, violation.evidence);
     }
     if (receipt.outcome !== 'counted' && receipt.outcome !== 'late') return;
-    const value = decode(voteCodec, encoded);
+    const value = parse(voteCodec, encoded, 'vote');
     await ledger.vote(pending.id, pending.txId, voteInfo(value));
   }
 

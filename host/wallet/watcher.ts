@@ -1,25 +1,35 @@
 /**
  * What happens to payments without anybody asking: signed ones are broadcast again until the network has them, broadcast ones are followed to
- * their confirmations, proposals that nobody finished are ended and their coins freed.
+ * their confirmations, and those that nobody finishes are ended and their coins freed, after a look at the chain.
  */
+import { fromHex } from '../base/bytes.ts';
+import { Unavailable } from '../base/errors.ts';
 import { BROADCAST_ATTEMPTS, isOverdue } from '../consensus/machine.ts';
 import type { WalletContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
-import type { Payments } from './payments.ts';
+import { signedFrom } from './notices.ts';
+import { FINAL_CONFIRMATIONS, type Payments } from './payments.ts';
 import type { PendingPayments } from './pending.ts';
 import type { TransactionInfo } from './types.ts';
+import { MAX_PROPOSAL_MS } from './voting.ts';
 
-/** Confirmations after which a payment is no longer looked up. */
-const FINAL_CONFIRMATIONS = 6;
 const PAGE = 100;
 /** After the expiry of a proposal, time for its signatures to arrive. */
 const GRACE_MS = 30_000;
+/** Between two tries to broadcast. */
+const BROADCAST_MS = 3_000;
+/**
+ * How long the coins of a payment are held after signers were asked and nobody told the end of it. A signature may exist somewhere for ever, so no time
+ * would be long enough to be sure; but held coins would push the next payment to other coins, and then both could be made. Free again, they are
+ * what the next payment takes first, and only one of the two can be in the chain.
+ */
+const SIGNING_HOLD_MS = 10 * 60_000;
 
 export class Watcher {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
-  /** Payments confirmed less than six blocks deep. */
-  readonly #young = new Set<string>();
+  /** Payments confirmed less than six blocks deep; undefined until they were read from the records. */
+  #young: Set<string> | undefined;
 
   constructor(
     private readonly context: WalletContext,
@@ -47,60 +57,94 @@ export class Watcher {
 
   /** One round over everything that is not final. */
   async look(): Promise<void> {
-    await this.#expire();
+    const { context, ledger } = this;
+    for (const { id, proposal } of this.pending.all()) if (context.clock() >= proposal.expiresAt + GRACE_MS) this.pending.remove(id);
+    const young = (this.#young ??= await this.#youngOnes());
+    // Read at once: what ends during the round must not shift the pages.
+    const open: TransactionInfo[] = [];
     for (let offset = 0; ; offset += PAGE) {
-      const { items, total } = await this.ledger.list({ pending: true, limit: PAGE, offset });
-      for (const transaction of items) await this.#one(transaction);
+      const { items, total } = await ledger.list({ pending: true, limit: PAGE, offset });
+      open.push(...items);
       if (offset + PAGE >= total) break;
     }
-    for (const txId of this.#young) await this.#follow(await this.ledger.get(txId));
+    for (const transaction of open) await this.#alone(transaction.tx_id, () => this.#one(transaction));
+    for (const txId of young) await this.#alone(txId, async () => void (await this.#follow(await ledger.get(txId))));
+  }
+
+  /** What fails for one payment must not stop the others; what is down is down for all. */
+  async #alone(txId: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof Unavailable) throw error;
+      this.context.logger.error({ tx_id: txId, error }, 'could not look after a payment');
+    }
+  }
+
+  async #youngOnes(): Promise<Set<string>> {
+    const { items } = await this.ledger.list({ state: 'confirmed', limit: PAGE, offset: 0 });
+    return new Set(items.filter(({ confirmations }) => confirmations < FINAL_CONFIRMATIONS).map(({ tx_id: txId }) => txId));
   }
 
   async #one(transaction: TransactionInfo): Promise<void> {
-    const { tx_id: txId, state, raw, updated_at: since } = transaction;
+    const { tx_id: txId, txid, state, raw, updated_at: since } = transaction;
     const { context, ledger } = this;
-    if (state === 'broadcasting' || state === 'broadcast') await this.#follow(transaction);
-    if (
-      (state === 'signed' || state === 'broadcasting') &&
-      raw !== null &&
-      isOverdue(state, Date.parse(since), context.clock(), { signed: 3_000, broadcasting: 3_000 })
-    ) {
-      await this.payments.broadcast(txId, raw, context.clock());
-    }
+    if (raw === null) return this.#unsigned(transaction);
+
+    const found = await this.#follow(transaction);
+    const overdue = isOverdue(state, Date.parse(since), context.clock(), {
+      signed: BROADCAST_MS,
+      broadcasting: BROADCAST_MS,
+      broadcast: BROADCAST_MS,
+    });
+    // Also one that was broadcast: backends forget what stays unconfirmed.
+    if (!found && overdue) await this.payments.broadcast(txId, raw, context.clock());
     if (state === 'broadcast' && isOverdue(state, Date.parse(since), context.clock())) {
-      context.logger.warn({ tx_id: txId, txid: transaction.txid, attempts: BROADCAST_ATTEMPTS }, 'still not confirmed');
+      context.logger.warn({ tx_id: txId, txid, attempts: BROADCAST_ATTEMPTS }, 'still not confirmed');
       await ledger.apply(txId, 'time_out');
     }
   }
 
-  async #follow({ tx_id: txId, txid }: TransactionInfo): Promise<void> {
+  /**
+   * A payment without a signature that nobody here works on: this node was restarted, was cut off from the proposer, or the proposer has stopped. Others
+   * may have finished it, which the chain shows; else it ends when its time is over.
+   */
+  async #unsigned({ tx_id: txId, txid, state, created_at: since }: TransactionInfo): Promise<void> {
+    const { context, ledger } = this;
+    if (this.pending.has(txId)) return;
+    const found = await context.esplora.txHex(txid);
+    const signed = found === undefined ? undefined : signedFrom(await ledger.payment(txId), fromHex(found));
+    if (signed !== undefined) {
+      for (const event of ['propose', 'approve', 'sign'] as const) await ledger.apply(txId, event);
+      await ledger.apply(txId, 'signed', { raw: signed.hex, vsize: signed.vsize });
+      context.logger.info({ tx_id: txId, txid }, 'a payment that other nodes have finished is on the chain');
+      await this.#follow(await ledger.get(txId));
+      return;
+    }
+    const hold = state === 'signing' ? SIGNING_HOLD_MS : MAX_PROPOSAL_MS + GRACE_MS;
+    if (context.clock() - Date.parse(since) < hold) return;
+    const error =
+      state === 'signing'
+        ? `${context.self} gave its signature and heard of no finished payment; look for ${txid} before paying again`
+        : `not signed in time, as far as ${context.self} knows`;
+    await ledger.expired(txId, error);
+  }
+
+  /** Whether the backend knows the transaction; if so, the record says how far it is. */
+  async #follow({ tx_id: txId, txid }: TransactionInfo): Promise<boolean> {
     const { context, ledger } = this;
     const status = await context.esplora.txStatus(txid);
     if (status === undefined) {
-      this.#young.delete(txId); // out of the chain again: the state stays, and the watcher broadcasts it anew when it is asked for
-      return;
+      this.#young?.delete(txId);
+      return false;
     }
-    await ledger.apply(txId, 'accepted');
-    if (!status.confirmed) return;
+    for (const event of ['send', 'accepted'] as const) await ledger.apply(txId, event);
+    if (!status.confirmed) return true;
     const confirmations = Math.max(1, (await context.esplora.tipHeight()) - status.block_height + 1);
-    await ledger.apply(txId, 'confirmed', { block_height: status.block_height, confirmations });
-    await context.records.transactions.update(txId, { confirmations, block_height: status.block_height });
-    if (confirmations >= FINAL_CONFIRMATIONS) this.#young.delete(txId);
-    else this.#young.add(txId);
-  }
-
-  /** Proposals whose time is over without a signed transaction: their coins are free for another payment. */
-  async #expire(): Promise<void> {
-    const { context, ledger } = this;
-    for (const pending of this.pending.all()) {
-      if (context.clock() < pending.proposal.expiresAt + GRACE_MS) continue;
-      this.pending.remove(pending.id);
-      // A node that gave a signature keeps the coins for this payment: the coordinator may have completed it.
-      if (pending.answered.size > 0) {
-        context.logger.warn({ tx_id: pending.txId }, 'this node signed, but never heard of the finished payment; its coins stay reserved');
-        continue;
-      }
-      await ledger.expired(pending.txId, pending.id, 'the proposal expired before it was signed');
-    }
+    const place = { block_height: status.block_height, confirmations };
+    if ((await ledger.apply(txId, 'confirmed', place)) === undefined) await context.records.transactions.update(txId, place);
+    if (confirmations >= FINAL_CONFIRMATIONS) this.#young?.delete(txId);
+    else this.#young?.add(txId);
+    return true;
   }
 }

@@ -1,0 +1,250 @@
+/**
+ * Getting signatures for an approved payment: up to three tries with different signers. Who failed is judged by what this node saw for itself;
+ * what one signer says about another only changes who is asked first next time.
+ */
+import { bytesToBigint, hex } from '../base/bytes.ts';
+import { encode } from '../base/codec.ts';
+import { Abandoned, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
+import { sighashPreimage } from '../bitcoin/sighash.ts';
+import { attachEcdsa, attachSchnorr, finalize, type InputWitness, type SignedPayment } from '../bitcoin/transaction.ts';
+import type { PresignaturePublic } from '../cggmp24/presignature.ts';
+import { bitcoinSighash } from '../cggmp24/sighash.ts';
+import { combine } from '../cggmp24/sign.ts';
+import { quorumCertificate } from '../consensus/certificate.ts';
+import type { NodeId } from '../mesh/types.ts';
+import { scriptOf } from './accounts.ts';
+import { online, type WalletContext } from './context.ts';
+import type { Ledger } from './ledger.ts';
+import type { SignRequest } from './messages.ts';
+import type { Pending, PendingPayments } from './pending.ts';
+import type { Pools } from './pools.ts';
+import { MAX_ATTEMPTS, NO_PRESIGNATURE, signMethod, type Signer } from './signer.ts';
+
+/** One answer to a request for signatures, by mode. */
+const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
+/** After a session has failed here, time for the others to say how it ended for them. */
+const REASON_MS = 1_500;
+/** How long further votes are waited for when those who approved cannot sign. */
+const MORE_VOTES_MS = 30_000;
+
+export interface Signed {
+  readonly payment: SignedPayment;
+  readonly mode: SignRequest['mode'];
+  readonly signers: readonly NodeId[];
+}
+export interface NotSigned {
+  readonly problem: string;
+  /** Whether a signer may hold a complete signature although this node does not. */
+  readonly exposed: boolean;
+}
+
+interface Plan {
+  readonly mode: SignRequest['mode'];
+  /** Committee indices, ascending; this node among them. */
+  readonly signers: readonly number[];
+  readonly nodes: readonly NodeId[];
+  readonly presignatures: readonly Uint8Array[];
+}
+
+/** What the tries for one payment have taught. */
+class Experience {
+  /** They were silent, refused, or sent what was wrong: not asked again for this payment. */
+  readonly excluded = new Set<NodeId>();
+  /** They lack presignatures that this node has; without, they can sign. */
+  readonly withoutPresignatures = new Set<NodeId>();
+  /** Named by others, or gone without a reason that this node could check: asked last. */
+  readonly suspicion = new Map<NodeId, number>();
+
+  suspect(node: NodeId | undefined): void {
+    if (node !== undefined) this.suspicion.set(node, (this.suspicion.get(node) ?? 0) + 1);
+  }
+}
+
+export class Attempts {
+  constructor(
+    private readonly context: WalletContext,
+    private readonly pools: Pools,
+    private readonly ledger: Ledger,
+    private readonly pending: PendingPayments,
+    private readonly signer: Signer,
+  ) {}
+
+  async sign(pending: Pending): Promise<Signed | NotSigned> {
+    const { context } = this;
+    const { key } = pending;
+    const experience = new Experience();
+    const problems: string[] = [];
+    let exposed = false;
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const plan = await this.#planWithMoreVotes(pending, experience);
+      if (plan === undefined) {
+        problems.push(`fewer than ${key.share.t} nodes are linked, approve and have not failed`);
+        break;
+      }
+      try {
+        return { payment: await this.#attempt(pending, plan, attempt, experience), mode: plan.mode, signers: plan.nodes };
+      } catch (error) {
+        problems.push(error instanceof Error ? error.message : String(error));
+        context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes, error }, 'signing attempt failed');
+        // A session gives every signer the signature; with presignatures only this node could put it together.
+        exposed ||= plan.mode !== 'pool';
+        if (plan.mode === 'pool') await this.pools.of(key.walletId).discard(plan.presignatures, 'attempt failed');
+      }
+    }
+    return { problem: problems.join('; '), exposed };
+  }
+
+  /** A quorum may have approved before others have voted: while those who can still do, a try that lacks signers waits for them. */
+  async #planWithMoreVotes(pending: Pending, experience: Experience): Promise<Plan | undefined> {
+    const { context } = this;
+    const { ballot, id, proposal } = pending;
+    const deadline = proposal.createdAt + MORE_VOTES_MS;
+    for (;;) {
+      const plan = this.#plan(pending, experience);
+      const reachable = online(context);
+      const hoped = ballot.silent.some((node) => reachable.has(node) && !experience.excluded.has(node));
+      const left = deadline - context.clock();
+      if (plan !== undefined || !hoped || left <= 0) return plan;
+      await this.pending.next(id, Math.min(left, 500));
+    }
+  }
+
+  /** Who signs, and how: from the pool when it has a presignature for each input, interactively otherwise. */
+  #plan({ key, payment, ballot }: Pending, { excluded, withoutPresignatures, suspicion }: Experience): Plan | undefined {
+    const { context } = this;
+    const reachable = online(context);
+    const approvers = new Set(
+      ballot.votes.filter(({ vote, counted }) => counted && vote.value === 'approve').map(({ vote }) => vote.voter),
+    );
+    const able = key.committee.filter((node) => reachable.has(node) && approvers.has(node) && !excluded.has(node));
+    if (able.length < key.share.t || !able.includes(context.self)) return undefined;
+    const plan = (mode: Plan['mode'], nodes: readonly NodeId[], presignatures: readonly Uint8Array[]): Plan => {
+      const signers = nodes.map((node) => key.committee.indexOf(node)).sort((a, b) => a - b);
+      return { mode, signers, nodes: signers.map((index) => key.committee[index]!), presignatures };
+    };
+    if (key.protocol === 'cggmp24' && context.pool.target > 0) {
+      const holders = able.filter((node) => !withoutPresignatures.has(node));
+      const choice = this.pools.of(key.walletId).choose(holders, payment.inputs.length);
+      if (choice !== undefined) return plan('pool', choice.signers, choice.ids);
+    }
+    const others = able
+      .filter((node) => node !== context.self)
+      .sort((a, b) => (suspicion.get(a) ?? 0) - (suspicion.get(b) ?? 0))
+      .slice(0, key.share.t - 1);
+    return plan(key.protocol === 'frost' ? 'frost' : 'interactive', [context.self, ...others], []);
+  }
+
+  async #attempt(pending: Pending, plan: Plan, attempt: number, experience: Experience): Promise<SignedPayment> {
+    const { context } = this;
+    const { certificate } = pending.ballot;
+    invariant(certificate !== undefined, 'a payment is signed after a quorum has approved it');
+    const request: SignRequest = {
+      proposal: pending.id,
+      certificate: encode(quorumCertificate, { ...certificate, votes: [...certificate.votes] }),
+      mode: plan.mode,
+      attempt,
+      nonce: context.random.bytes(32),
+      signers: [...plan.signers],
+      presignatures: [...plan.presignatures],
+    };
+    const own = this.signer.sign(context.self, request);
+    const answers = plan.nodes.map(async (node) => {
+      if (node === context.self) return (await own).results;
+      return (await context.calls.call(node, signMethod, request, { timeoutMs: ANSWER_MS[plan.mode], class: 'signing' })).results;
+    });
+    const settled = Promise.allSettled(answers);
+    const [given] = await Promise.allSettled([own]);
+    if (plan.mode !== 'pool' && given.status === 'fulfilled') return this.#fromSession(pending, plan, given.value.results);
+
+    // In a session everybody hears soon that it has failed; with presignatures each signer answers for itself.
+    const reported = await (plan.mode === 'pool' ? settled : withinMs(answers, REASON_MS));
+    const failures = reported.flatMap((answer, i) =>
+      answer.status === 'rejected' ? [{ node: plan.nodes[i]!, reason: answer.reason as unknown }] : [],
+    );
+    if (failures.length > 0 || given.status === 'rejected') {
+      for (const { node, reason } of failures) this.#learn(plan, node, reason, experience);
+      throw new Unavailable(
+        'signers',
+        failures.map(({ node, reason }) => `${node}: ${reason instanceof Error ? reason.message : String(reason)}`).join('; '),
+        'the payment is tried again with other signers',
+      );
+    }
+    const results = reported.map((answer) => (answer as PromiseFulfilledResult<Uint8Array[]>).value);
+    return this.#fromPartials(pending, plan, given.value.presignatures, results, experience);
+  }
+
+  #learn({ mode, nodes }: Plan, node: NodeId, reason: unknown, experience: Experience): void {
+    const { self } = this.context;
+    if (node === self) {
+      // What this node has verified, or waited for, itself.
+      if (reason instanceof Fault)
+        for (const position of reason.culprits) if (nodes[position] !== self) experience.excluded.add(nodes[position]!);
+      if (reason instanceof Abandoned) experience.suspect(nodes[reason.by]);
+      return;
+    }
+    if (reason instanceof Refusal && reason.code === NO_PRESIGNATURE) experience.withoutPresignatures.add(node);
+    else if (mode !== 'pool' && reason instanceof Fault) {
+      // It may be right about the party that it names, or be the one that misbehaves; neither can be told from here.
+      if (reason.culprits.length > 0) experience.suspect(node);
+      for (const position of reason.culprits) if (nodes[position] !== self) experience.suspect(nodes[position]);
+    } else experience.excluded.add(node);
+  }
+
+  #fromSession(pending: Pending, { mode }: Plan, signatures: readonly Uint8Array[]): SignedPayment {
+    const { payment, key } = pending;
+    const { publicKey } = scriptOf(key);
+    const witnesses = payment.inputs.map((_, input) => {
+      const signature = signatures[input]!;
+      if (mode === 'frost') return attachSchnorr(payment, input, signature);
+      const [r, s] = [bytesToBigint(signature.slice(0, 32)), bytesToBigint(signature.slice(32))];
+      return attachEcdsa(payment, input, { r, s }, publicKey);
+    });
+    return finalize(payment, witnesses);
+  }
+
+  async #fromPartials(
+    pending: Pending,
+    { nodes }: Plan,
+    presignatures: readonly PresignaturePublic[],
+    results: readonly (readonly Uint8Array[])[],
+    experience: Experience,
+  ): Promise<SignedPayment> {
+    const { payment, key } = pending;
+    const { publicKey } = scriptOf(key);
+    const witnesses: InputWitness[] = [];
+    for (const input of payment.inputs.keys()) {
+      const presignature = presignatures[input];
+      invariant(presignature !== undefined, 'this node gave a partial signature for every input');
+      const partials = new Map(results.map((given, position) => [position, bytesToBigint(given[input] ?? new Uint8Array())]));
+      const message = bitcoinSighash(sighashPreimage(payment, input));
+      try {
+        witnesses.push(attachEcdsa(payment, input, combine(presignature, message, partials), publicKey));
+      } catch (error) {
+        if (error instanceof Fault) {
+          for (const position of error.culprits) {
+            const node = nodes[position]!;
+            experience.excluded.add(node);
+            await this.#accuse(pending, node, error, [presignature.id, message.digest, results[position]?.[input] ?? new Uint8Array()]);
+          }
+        }
+        throw error;
+      }
+    }
+    return finalize(payment, witnesses);
+  }
+
+  /** A wrong partial signature shows against the public part of the presignature: its author is in the record, with what shows it. */
+  async #accuse(pending: Pending, node: NodeId, fault: Fault, evidence: readonly Uint8Array[]): Promise<void> {
+    this.context.logger.warn({ tx_id: pending.txId, node, presignature: hex(evidence[0]!) }, 'wrong partial signature');
+    await this.ledger.violation(node, 'invalid_partial_signature', pending.txId, fault.message, evidence);
+  }
+}
+
+/** What has settled within `ms`; the rest counts as unavailable, and is not waited for. */
+function withinMs<T>(promises: readonly Promise<T>[], ms: number): Promise<PromiseSettledResult<T>[]> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Unavailable('signers', 'no answer after the session failed', 'ask other signers')), ms);
+  });
+  return Promise.allSettled(promises.map((promise) => Promise.race([promise, late]))).finally(() => clearTimeout(timer));
+}
