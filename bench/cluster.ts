@@ -6,6 +6,8 @@
  * A quick run has a FROST wallet only: auxiliary information needs twenty safe primes of 1536 bits, which take minutes to find.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { ApiProblem } from '../host/devnet/client.ts';
+import type { WalletInfo } from '../host/wallet/types.ts';
 import { Payer, requireMode, stage, type Paid } from './payments.ts';
 import type { RunOptions, Scenario } from './scenario.ts';
 import { Testbed } from './testbed.ts';
@@ -26,8 +28,9 @@ const AT_ONCE = 4;
 const FROST_INPUTS = 20;
 
 /** Of the pool's figures. A chunk is never longer than the shortest stock of a signer set, so that no payment finds its set empty. */
-const POOL = { chunk: 12, inTurn: 3, rounds: 3, paced: 9, perSecond: 5 };
+const POOL = { chunk: 10, inTurn: 3, rounds: 2, paced: 4, perSecond: 5 };
 const INTERACTIVE_COUNT = 10;
+const MAX_COLLISIONS = 100;
 
 async function frost(testbed: Testbed, { quick, ...options }: RunOptions): Promise<Result[]> {
   const counts = quick ? COUNTS.quick : COUNTS.full;
@@ -53,73 +56,82 @@ async function frost(testbed: Testbed, { quick, ...options }: RunOptions): Promi
   ];
 }
 
-async function pool(testbed: Testbed, options: RunOptions): Promise<Result[]> {
-  const { wanted, progress } = options;
-  const { client } = testbed;
-  const wallet = await testbed.wallet('cggmp24');
-  const payer = new Payer(client, wallet, options);
-  const results: Result[] = [];
-
-  /** Waits until every signer set with the coordinator in it has `perSet` presignatures, and until nothing is being made. */
-  async function ensure(perSet: number): Promise<void> {
-    const coordinator = testbed.cluster.nodes[0]!.id;
-    for (;;) {
-      options.signal.throwIfAborted();
-      const status = await client.pool(wallet.wallet_id);
-      if (status?.generating === true) {
-        await sleep(500, undefined, { signal: options.signal });
-        continue;
-      }
-      // C(4, 3) sets of four contain the coordinator; a set without any presignature is not listed.
-      const levels = (status?.sets ?? []).filter(({ signers }) => signers.includes(coordinator)).map(({ ready }) => ready);
-      const missing = Array.from({ length: 4 }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce((sum, n) => sum + n, 0);
-      if (missing === 0) return;
-      progress(`${missing} presignatures to make (${status?.available ?? 0} ready)`);
-      await client.generate(wallet.wallet_id, Math.min(missing, 20));
+/**
+ * Makes presignatures until every signer set with the coordinator in it has `perSet`, and nothing is being made: the coordinator signs with the
+ * set of those who voted first, whichever that is.
+ */
+async function stock(testbed: Testbed, { wallet_id }: WalletInfo, perSet: number, { signal, progress }: RunOptions): Promise<void> {
+  const coordinator = testbed.cluster.nodes[0]!.id;
+  for (let collisions = 0; collisions < MAX_COLLISIONS;) {
+    signal.throwIfAborted();
+    const status = await testbed.client.pool(wallet_id);
+    if (status?.generating === true) {
+      await sleep(500, undefined, { signal });
+      continue;
+    }
+    // C(4, 3) sets of four contain the coordinator; a set without any presignature is not listed.
+    const levels = (status?.sets ?? []).filter(({ signers }) => signers.includes(coordinator)).map(({ ready }) => ready);
+    const missing = Array.from({ length: 4 }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce((sum, n) => sum + n, 0);
+    if (missing === 0) return;
+    progress(`${missing} presignatures to make (${status?.available ?? 0} ready)`);
+    try {
+      await testbed.client.generate(wallet_id, Math.min(missing, 20));
+    } catch (error) {
+      // The nodes refill by themselves too, and one job per wallet runs at a time.
+      if (!(error instanceof ApiProblem) || error.status !== 409) throw error;
+      collisions++;
+      await sleep(1000, undefined, { signal });
     }
   }
+  throw new Error(`${MAX_COLLISIONS} times other presigning was under way when the benchmark wanted to start its own`);
+}
+
+async function* pool(testbed: Testbed, options: RunOptions): AsyncGenerator<Result> {
+  const { wanted, progress } = options;
+  const wallet = await testbed.wallet('cggmp24');
+  const payer = new Payer(testbed.client, wallet, options);
 
   if (wanted('sign.pool.4of5') || wanted('payment.pool.4of5')) {
     const paid: Paid[] = [];
     for (let chunk = 0; chunk < POOL.inTurn; chunk++) {
-      await ensure(POOL.chunk);
+      await stock(testbed, wallet, POOL.chunk, options);
       progress(`${POOL.chunk} payments from the pool one after the other, ${chunk + 1} of ${POOL.inTurn}`);
       paid.push(...(await payer.inTurn(POOL.chunk)));
     }
     requireMode(paid, 'pool');
-    results.push(summarize('sign.pool.4of5', 'ms', stage(paid, 'sign')), summarize('payment.pool.4of5', 'ms', requestTimes(paid)));
+    yield summarize('sign.pool.4of5', 'ms', stage(paid, 'sign'));
+    yield summarize('payment.pool.4of5', 'ms', requestTimes(paid));
   }
   if (wanted('sign.pool.rate')) {
     const rates: number[] = [];
     for (let round = 0; round < POOL.rounds; round++) {
-      await ensure(POOL.chunk);
+      await stock(testbed, wallet, POOL.chunk, options);
       progress(`a payment with ${POOL.chunk} signatures from the pool, ${round + 1} of ${POOL.rounds}`);
       const many = await payer.manyInputs(POOL.chunk);
       requireMode([many], 'pool');
       rates.push((POOL.chunk * 1000) / stage([many], 'sign')[0]!);
     }
-    results.push(summarizeRate('sign.pool.rate', '1/s', rates));
+    yield summarizeRate('sign.pool.rate', '1/s', rates);
   }
   if (wanted('payment.pool.rate')) {
     const rates: number[] = [];
     for (let round = 0; round < POOL.rounds; round++) {
-      await ensure(POOL.chunk);
+      await stock(testbed, wallet, POOL.chunk, options);
       progress(`${POOL.chunk} payments from the pool, ${AT_ONCE} at once, ${round + 1} of ${POOL.rounds}`);
       rates.push(await payer.burst(POOL.chunk, AT_ONCE));
     }
-    results.push(summarizeRate('payment.pool.rate', '1/s', rates));
+    yield summarizeRate('payment.pool.rate', '1/s', rates);
   }
   if (wanted('payment.rest.4of5')) {
     const paid: Paid[] = [];
     for (let chunk = 0; chunk < POOL.paced; chunk++) {
-      await ensure(POOL.chunk);
+      await stock(testbed, wallet, POOL.chunk, options);
       progress(`${POOL.chunk} payments, ${POOL.perSecond} per second, ${chunk + 1} of ${POOL.paced}`);
       paid.push(...(await payer.paced(POOL.chunk, POOL.perSecond)));
     }
     // However they were signed: this is what a user of the API sees.
-    results.push(summarize('payment.rest.4of5', 'ms', requestTimes(paid)));
+    yield summarize('payment.rest.4of5', 'ms', requestTimes(paid));
   }
-  return results;
 }
 
 /** Without a pool. The nodes' configuration is as it was afterwards. */
@@ -145,16 +157,15 @@ const requestTimes = (paid: readonly Paid[]): number[] => paid.map(({ requestMs 
 /** What `npm start` keeps ready. */
 const POOL_TARGET = 10;
 
-async function run(options: RunOptions): Promise<Result[]> {
+async function* run(options: RunOptions): AsyncGenerator<Result> {
   const { quick, wanted, progress } = options;
-  const results: Result[] = [];
   const testbed = await Testbed.open(options);
   let failed = true;
   try {
     const needsEcdsa = !quick && FULL_NAMES.some((name) => wanted(name) && !QUICK_NAMES.includes(name));
     if (needsEcdsa && testbed.fresh) {
       progress('a first start: keys, twenty safe primes, proofs, presignatures, payments');
-      results.push(summarize('start.first', 's', [await testbed.npmStart()]));
+      yield summarize('start.first', 's', [await testbed.npmStart()]);
     } else {
       progress('starting the cluster');
       await testbed.start();
@@ -163,16 +174,15 @@ async function run(options: RunOptions): Promise<Result[]> {
     if (needsEcdsa && wanted('start.again')) {
       await testbed.stop();
       progress('the same start again');
-      results.push(summarize('start.again', 's', [await testbed.npmStart()]));
+      yield summarize('start.again', 's', [await testbed.npmStart()]);
     }
-    if (QUICK_NAMES.some(wanted)) results.push(...(await frost(testbed, options)));
-    if (!quick && POOL_NAMES.some(wanted)) results.push(...(await pool(testbed, options)));
-    if (!quick && wanted(INTERACTIVE)) results.push(...(await interactive(testbed, options, POOL_TARGET)));
+    if (QUICK_NAMES.some(wanted)) yield* await frost(testbed, options);
+    if (!quick && POOL_NAMES.some(wanted)) yield* pool(testbed, options);
+    if (!quick && wanted(INTERACTIVE)) yield* await interactive(testbed, options, POOL_TARGET);
     failed = false;
   } finally {
     await testbed.close({ failed });
   }
-  return results.filter(({ name }) => wanted(name));
 }
 
 export const cluster: Scenario = { title: 'cluster', names: (quick) => (quick ? QUICK_NAMES : FULL_NAMES), run };

@@ -12,8 +12,8 @@ export const kernelScenario: Scenario = {
     ...names(['paillier.encrypt.3072'], ['core', 'core-own', 'paillier-bigint']),
     ...names(['paillier.decrypt.3072'], ['core', 'paillier-bigint']),
   ],
-  run: ({ quick, progress }) => {
+  async *run({ quick, progress }) {
     progress('multiplication, exponentiation, Paillier');
-    return kernels({ quick });
+    yield* await kernels({ quick });
   },
 };

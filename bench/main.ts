@@ -29,16 +29,15 @@ async function measure(
   for (const { title, names, run } of chosen) {
     if (signal.aborted) break;
     try {
-      const found = await run({
+      const found = run({
         quick: options.quick,
         wanted,
         signal,
         progress: (text) => say(`  ${title}: ${text}`),
         ...(options.data !== undefined && { data: options.data }),
       });
-      const asked = found.filter(({ name }) => wanted(name));
-      results.push(...asked);
-      const missing = names(options.quick).filter((name) => wanted(name) && !asked.some((result) => result.name === name));
+      for await (const result of found) if (wanted(result.name)) results.push(result);
+      const missing = names(options.quick).filter((name) => wanted(name) && !results.some((result) => result.name === name));
       // A start is first only once per data folder.
       for (const name of missing) say(`  ${title}: ${name} was not measured`);
     } catch (error) {

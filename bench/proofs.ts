@@ -138,7 +138,7 @@ async function cases(core: Core): Promise<Case[]> {
   ];
 }
 
-async function run({ quick, wanted, signal, progress }: RunOptions): Promise<Result[]> {
+async function* run({ quick, wanted, signal, progress }: RunOptions): AsyncGenerator<Result> {
   const core = await createCore({ threads: 1 });
   try {
     const chosen = (await cases(core)).filter(({ name }) => wanted(`proof.${name}.prove`) || wanted(`proof.${name}.verify`));
@@ -158,7 +158,7 @@ async function run({ quick, wanted, signal, progress }: RunOptions): Promise<Res
         }
       }
     }
-    return [...samples].filter(([name, taken]) => wanted(name) && taken.length > 0).map(([name, taken]) => summarize(name, 'ms', taken));
+    for (const [name, taken] of samples) if (taken.length > 0) yield summarize(name, 'ms', taken);
   } finally {
     await core.close();
   }

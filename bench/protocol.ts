@@ -186,16 +186,14 @@ const PARTS: readonly Part[] = [
 
 const partsOf = (quick: boolean): readonly Part[] => PARTS.filter(({ fullOnly }) => !quick || fullOnly !== true);
 
-async function run(options: RunOptions): Promise<Result[]> {
+async function* run(options: RunOptions): AsyncGenerator<Result> {
   const { quick, wanted, progress } = options;
   const core = await createCore();
   try {
-    const results: Result[] = [];
     for (const part of partsOf(quick).filter(({ names }) => names.some(wanted))) {
       progress(part.names[0]!);
-      results.push(...(await part.measure(core, quick ? COUNTS.quick : COUNTS.full, options)));
+      yield* await part.measure(core, quick ? COUNTS.quick : COUNTS.full, options);
     }
-    return results.filter(({ name }) => wanted(name));
   } finally {
     await core.close();
   }

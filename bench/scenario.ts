@@ -18,8 +18,11 @@ export interface Scenario {
   readonly title: string;
   /** Names of the results, in the order of the report. A quick run may have fewer. */
   readonly names: (quick: boolean) => readonly string[];
-  /** One result per wanted name. @throws whatever went wrong: the benchmark reports it under the title, and ends with exit code 1. */
-  readonly run: (options: RunOptions) => Promise<Result[]>;
+  /**
+   * One result per wanted name (others are dropped), each as soon as it is known: if something goes wrong later, it stays.
+   * @throws whatever went wrong: the benchmark reports it under the title, and ends with exit code 1.
+   */
+  readonly run: (options: RunOptions) => AsyncIterable<Result>;
 }
 
 /** The combinations of the parts, in order: `names(['a', 'b'], ['1', '2'])` is a.1, a.2, b.1, b.2. */

@@ -83,11 +83,18 @@ export class Testbed {
    */
   async npmStart(): Promise<number> {
     const { cluster } = this;
-    const { signal } = this.options;
-    const silent = new Display(new Writable({ write: (_chunk, _encoding, done) => done() }));
+    const { signal, progress } = this.options;
+    const lines = new Writable({
+      decodeStrings: false,
+      write: (chunk: string, _encoding, done) => {
+        // What happens comes line by line; the summary at the end, in one block, is not for here.
+        if (chunk.trimEnd().indexOf('\n') < 0) progress(chunk.trim());
+        done();
+      },
+    });
     const ms = await elapsedMs(async () => {
       await this.start();
-      await runMainJob({ client: this.client, cluster, display: silent, presignatures: PRESIGNATURES, signal });
+      await runMainJob({ client: this.client, cluster, display: new Display(lines), presignatures: PRESIGNATURES, signal });
     });
     return (this.initialiseMs + ms) / 1000;
   }
