@@ -1,37 +1,28 @@
-/** The real program in a process of its own, made from these sources. */
+/** The real program in a process of its own. */
 import { spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import ts from 'typescript';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { RECIPIENT } from '../api/testing/fake-wallet.ts';
 import { createHarness, type Harness } from '../api/testing/harness.ts';
 
-const root = dirname(dirname(dirname(fileURLToPath(import.meta.url))));
+const PROGRAM = fileURLToPath(new URL('../../dist/host/cli/main.js', import.meta.url));
 let harness: Harness;
-let built: string;
+let folder: string;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
+  if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: run npm run build`);
   harness = await createHarness();
-  // Inside the project, where Node finds the packages.
-  await mkdir(join(root, 'build'), { recursive: true });
-  built = await mkdtemp(join(root, 'build/cli-test-'));
-  const sources = await readdir(join(root, 'host/cli'), { recursive: true });
-  const files = [...sources.filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts')).map((file) => `cli/${file}`)];
-  const compilerOptions = { module: ts.ModuleKind.ESNext, target: ts.ScriptTarget.ES2023, rewriteRelativeImportExtensions: true };
-  for (const file of [...files, 'base/errors.ts', 'wallet/types.ts']) {
-    const { outputText } = ts.transpileModule(await readFile(join(root, 'host', file), 'utf8'), { compilerOptions });
-    const target = join(built, file.replace(/\.ts$/, '.js'));
-    await mkdir(dirname(target), { recursive: true });
-    await writeFile(target, outputText);
-  }
+  folder = await mkdtemp(join(tmpdir(), 'cli-main-'));
   env = { PATH: process.env['PATH'], THRESHOLD_API_ENDPOINT: harness.api.url, THRESHOLD_TOKEN: await harness.token('admin') };
 });
 afterAll(async () => {
   await harness.api.close();
-  await rm(built, { recursive: true });
+  await rm(folder, { recursive: true });
 });
 
 interface Run {
@@ -41,7 +32,7 @@ interface Run {
 }
 function run(args: readonly string[], extra: NodeJS.ProcessEnv = {}): Promise<Run> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [join(built, 'cli/main.js'), ...args], { cwd: built, env: { ...env, ...extra } });
+    const child = spawn(process.execPath, [PROGRAM, ...args], { cwd: folder, env: { ...env, ...extra } });
     const text = { out: '', err: '' };
     child.stdout.on('data', (chunk: Buffer) => (text.out += chunk.toString()));
     child.stderr.on('data', (chunk: Buffer) => (text.err += chunk.toString()));
