@@ -73,7 +73,7 @@ async function stock(testbed: Testbed, { wallet_id }: WalletInfo, perSet: number
     const levels = (status?.sets ?? []).filter(({ signers }) => signers.includes(coordinator)).map(({ ready }) => ready);
     const missing = Array.from({ length: 4 }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce((sum, n) => sum + n, 0);
     if (missing === 0) return;
-    progress(`${missing} presignatures to make (${status?.available ?? 0} ready)`);
+    progress(`presignatures to make: ${missing} (${status?.available ?? 0} ready)`);
     try {
       await testbed.client.generate(wallet_id, Math.min(missing, 20));
     } catch (error) {

@@ -72,15 +72,15 @@ async function main(argv: readonly string[]): Promise<number> {
   const { results, failed } = await measure(chosen, options, interrupted.signal);
   process.removeListener('SIGINT', interrupt);
   process.removeListener('SIGTERM', interrupt);
-  if (interrupted.signal.aborted) {
-    say('interrupted; nothing is written');
-    return INTERRUPTED;
-  }
 
   const machine = { ...about.machine, load_after: loadNow() };
   if (results.length > 0) process.stdout.write(`${table(results)}\n`);
   const ratios = ratioTable(results);
   if (ratios !== undefined) process.stdout.write(`\n${ratios}\n`);
+  if (interrupted.signal.aborted) {
+    say('interrupted: the results are not complete, and no file is written');
+    return INTERRUPTED;
+  }
   if (options.json !== undefined) {
     const report: Report = { ...about, machine, results, ...(failed.length > 0 && { failed }) };
     await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
