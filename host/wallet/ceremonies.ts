@@ -19,7 +19,7 @@ import { createRounds, type Rounds, type Tracer } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
-import { accepted, auxAnswer, auxQuery, invitation, MAX_NODES, type Invitation } from './messages.ts';
+import { accepted, auxAnswer, auxQuery, cancellation, invitation, MAX_NODES, type Invitation } from './messages.ts';
 import type { Pools } from './pools.ts';
 import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo } from './types.ts';
@@ -27,6 +27,8 @@ import type { CeremonyInfo } from './types.ts';
 const join = method('ceremony.join', invitation, accepted);
 /** Asks a member of a signer set to invite the others: only a party can start a run. */
 const lead = method('ceremony.lead', invitation, accepted);
+/** The inviter takes an invitation back, because somebody refused it: a run in which a party is missing would end by its silence only. */
+const cancelMethod = method('ceremony.cancel', cancellation, accepted);
 const auxMethod = method('ceremony.aux', auxQuery, auxAnswer);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
@@ -50,7 +52,7 @@ export class Ceremonies {
   /** What runs now, by what it is exclusive for: one key generation or aux run at a time, one presigning job per wallet. */
   readonly #running = new Map<string, Promise<void>>();
   /** End what runs, by ceremony. */
-  readonly #aborts = new Map<string, AbortController>();
+  readonly #aborts = new Map<string, { readonly inviter: NodeId; readonly abort: AbortController }>();
 
   constructor(
     private readonly context: WalletContext,
@@ -61,12 +63,19 @@ export class Ceremonies {
   /** Answers invitations of other nodes. Registered before the mesh starts. */
   serve(): void {
     this.context.calls.serve(join, async (from, request) => {
-      // A faster node may be done with the last ceremony, and invite to the next, while this one still stores its result.
-      await Promise.race([this.#running.get(exclusion(request)), new Promise((resolve) => setTimeout(resolve, BUSY_WAIT_MS).unref())]);
       this.#check(from, request);
+      if (this.#running.has(exclusion(request))) await this.#idle(request);
+      this.#check(from, request);
+      this.#requireIdle(request);
       // The run goes on after the answer; its outcome is in the record of the ceremony, and failures were logged there.
-      void this.#begin(request).catch(() => undefined);
+      void this.#begin(from, request).catch(() => undefined);
       return { ok: 1 };
+    });
+    this.context.calls.serve(cancelMethod, (from, { nonce, reason }) => {
+      const running = this.#aborts.get(hex(nonce));
+      if (running?.inviter === from)
+        running.abort.abort(new Unavailable(from, `${from} has ended the ceremony: ${reason}`, 'see the reason'));
+      return Promise.resolve({ ok: 1 });
     });
     this.context.calls.serve(auxMethod, (_from, { committee }) =>
       Promise.resolve({ hash: this.keyring.aux(committee)?.hash ?? new Uint8Array() }),
@@ -97,9 +106,21 @@ export class Ceremonies {
     await context.calls.call(leader, lead, asked, { timeoutMs: LEAD_TIMEOUT_MS });
   }
 
+  /** Ends a run that this node invited to, here and at the others. */
+  #cancel(invite: Invitation, reason: string): void {
+    const { context } = this;
+    this.#aborts.get(hex(invite.nonce))?.abort.abort(new Unavailable('mesh', reason, 'see the reason'));
+    for (const node of partiesOf(invite)) {
+      if (node === context.self) continue;
+      context.calls
+        .call(node, cancelMethod, { nonce: invite.nonce, reason: reason.slice(0, 130) })
+        .catch((error: unknown) => context.logger.warn({ node, error }, 'the end of a ceremony was not heard'));
+    }
+  }
+
   /** Ends what runs: the others are told, and need not wait for silence. */
   stop(): void {
-    for (const abort of this.#aborts.values())
+    for (const { abort } of this.#aborts.values())
       abort.abort(new Unavailable(this.context.self, `${this.context.self} is stopping`, 'start it again'));
   }
 
@@ -118,14 +139,16 @@ export class Ceremonies {
     const parties = partiesOf(invite);
     this.#requireLinked(parties, describe(invite));
     this.#check(context.self, invite);
-    const run = this.#begin(invite);
+    // Nothing is awaited between this look and the beginning, so that of two starts at once one waits.
+    if (this.#running.has(exclusion(invite))) await this.#idle(invite);
+    this.#requireIdle(invite);
+    const run = this.#begin(context.self, invite);
     const invited = Promise.all(
       parties
         .filter((node) => node !== context.self)
         .map((node) => context.calls.call(node, join, invite, { timeoutMs: 2 * BUSY_WAIT_MS })),
     ).catch((error: unknown) => {
-      const claim = `the invitation was refused: ${error instanceof Error ? error.message : String(error)}`;
-      this.#aborts.get(hex(invite.nonce))?.abort(new Unavailable('mesh', claim, 'see the reason'));
+      this.#cancel(invite, `the invitation was refused: ${error instanceof Error ? error.message : String(error)}`);
       throw error;
     });
     const [invitedResult, runResult] = await Promise.allSettled([invited, run]);
@@ -213,16 +236,34 @@ export class Ceremonies {
         if (walletName.length === 0) refuse('name', 'the wallet has no name', 'give it a name');
       } else if (protocol !== 'cggmp24') refuse('protocol', 'only CGGMP24 has auxiliary information', 'name cggmp24');
     }
-    if (this.#running.has(exclusion({ kind, walletId })))
-      refuse('kind', 'a ceremony of this kind is already running', 'wait until it has ended', 409);
   }
 
-  async #begin(invite: Invitation): Promise<void> {
+  /** A faster node may be done with the last ceremony, and begin the next, while this one still stores its result: waits for it, not for long. */
+  async #idle(invite: Invitation): Promise<void> {
+    const running = this.#running.get(exclusion(invite));
+    if (running === undefined) return;
+    let timer: NodeJS.Timeout | undefined;
+    await Promise.race([running, new Promise((resolve) => (timer = setTimeout(resolve, BUSY_WAIT_MS)))]);
+    clearTimeout(timer);
+  }
+
+  #requireIdle(invite: Invitation): void {
+    if (!this.#running.has(exclusion(invite))) return;
+    throw new Refusal(
+      'invitation_refused',
+      'kind',
+      `a ceremony of this kind is already running at ${this.context.self}`,
+      'wait until it has ended',
+      409,
+    );
+  }
+
+  async #begin(inviter: NodeId, invite: Invitation): Promise<void> {
     const id = hex(invite.nonce);
     const lock = exclusion(invite);
     for (const [nonce, at] of this.#seen) if (Math.abs(this.context.clock() - at) > 2 * INVITATION_WINDOW_MS) this.#seen.delete(nonce);
     this.#seen.set(id, invite.createdAt);
-    this.#aborts.set(id, new AbortController());
+    this.#aborts.set(id, { inviter, abort: new AbortController() });
     if (invite.kind === 'presign') this.pools.generating.add(invite.walletId);
     const run = this.#run(id, invite);
     this.#running.set(
@@ -361,7 +402,7 @@ export class Ceremonies {
   ): Promise<T> {
     const { context } = this;
     const me = parties.indexOf(context.self);
-    const stop = this.#aborts.get(ceremony)!;
+    const stop = this.#aborts.get(ceremony)!.abort;
     const gone = new AbortController();
     const session: MeshSession = context.sessions.open({ sid, members: parties, class: trafficClass, roundTimeoutMs, signal: gone.signal });
     const lost = (claim: string) => gone.abort(new Unavailable('mesh', claim, 'start the missing node, then try again'));
@@ -417,9 +458,12 @@ export class Ceremonies {
 
   async #finish(id: string, end: { status: 'completed' | 'failed'; culprits?: readonly NodeId[]; error?: string }): Promise<void> {
     const { status, culprits = [], error } = end;
-    const info = this.#infos.get(id)!;
-    this.#update({ ...info, status, culprits, error: error ?? null, ended_at: new Date(this.context.clock()).toISOString() });
-    await this.context.records.ceremonies.end(id, { culprits, ...(error !== undefined && { error }) });
+    try {
+      await this.context.records.ceremonies.end(id, { culprits, ...(error !== undefined && { error }) });
+    } finally {
+      const info = this.#infos.get(id)!;
+      this.#update({ ...info, status, culprits, error: error ?? null, ended_at: new Date(this.context.clock()).toISOString() });
+    }
   }
 
   #update(info: CeremonyInfo): void {

@@ -54,6 +54,8 @@ export const invitation = versioned(
 export type Invitation = Infer<typeof invitation>;
 
 export const accepted = versioned(1, struct({ ok: u8 }));
+/** Of the invitation with this nonce. */
+export const cancellation = versioned(1, struct({ nonce: hash, reason: text(400) }));
 
 /** A proposal with its proposer's signature, both as consensus encodes them. */
 export const proposeRequest = versioned(1, struct({ proposal: bytesUpTo(260 * 1024) }));

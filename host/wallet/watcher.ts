@@ -106,12 +106,11 @@ export class Watcher {
   }
 
   /**
-   * A payment without a signature that nobody here works on: this node was restarted, was cut off from the proposer, or the proposer has stopped. Others
-   * may have finished it, which the chain shows; else it ends when its time is over.
+   * A payment without a signature. Others may have finished it while this node was cut off or restarted, which the chain shows; one that nobody
+   * here works on any more ends when its time is over.
    */
   async #unsigned({ tx_id: txId, txid, state, created_at: since }: TransactionInfo): Promise<void> {
     const { context, ledger } = this;
-    if (this.pending.has(txId)) return;
     const found = await context.esplora.txHex(txid);
     const signed = found === undefined ? undefined : signedFrom(await ledger.payment(txId), fromHex(found));
     if (signed !== undefined) {
@@ -121,6 +120,7 @@ export class Watcher {
       await this.#follow(await ledger.get(txId));
       return;
     }
+    if (this.pending.has(txId)) return;
     const hold = state === 'signing' ? SIGNING_HOLD_MS : MAX_PROPOSAL_MS + GRACE_MS;
     if (context.clock() - Date.parse(since) < hold) return;
     const error =
