@@ -117,7 +117,7 @@ export class Testbed {
   async close({ failed }: { failed: boolean }): Promise<void> {
     await this.stop();
     if (!this.temporary) return;
-    if (failed) this.options.progress(`the cluster's folder with its logs is kept: ${this.files.data}`);
+    if (failed && !this.options.signal.aborted) this.options.progress(`the cluster's folder with its logs is kept: ${this.files.data}`);
     else await rm(this.files.data, { recursive: true, force: true });
   }
 }
