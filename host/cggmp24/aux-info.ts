@@ -173,13 +173,19 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
   async function makeKeys(): Promise<{ paillier: PaillierSecret; pedersen: RingPedersenSecret }> {
     const found: bigint[] = [];
     tracer.work('safe primes', 0, 4);
-    while (found.length < 4) {
-      const prime = await primes.next();
-      invariant(!found.includes(prime), 'the prime source gives every prime once');
-      invariant(bitLength(prime) === parameters.primeBits, `a safe prime has ${parameters.primeBits} bits`);
-      found.push(prime);
-      tracer.work('safe primes', found.length, 4);
-    }
+    // Two searches side by side: the length of one varies a lot, and everybody waits for the slowest party.
+    let started = 0;
+    const search = async (): Promise<void> => {
+      while (started < 4) {
+        started++;
+        const prime = await primes.next();
+        invariant(!found.includes(prime), 'the prime source gives every prime once');
+        invariant(bitLength(prime) === parameters.primeBits, `a safe prime has ${parameters.primeBits} bits`);
+        found.push(prime);
+        tracer.work('safe primes', found.length, 4);
+      }
+    };
+    await Promise.all([search(), search()]);
     const [p, q, hatP, hatQ] = found as [bigint, bigint, bigint, bigint];
     const hatN = hatP * hatQ;
     // r ← Z*_N̂,  t = r²,  λ ← [0, φ̂/4),  s = t^λ mod N̂
