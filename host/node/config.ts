@@ -70,6 +70,8 @@ const schema = z.strictObject({
       batch: z.int().min(1).max(50).default(5),
       /** Seconds between looks at the level. */
       check_seconds: z.number().min(1).max(3600).default(10),
+      /** Presignatures older than this are discarded. */
+      max_age_hours: z.number().min(1).max(8760).default(24),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),

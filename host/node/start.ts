@@ -134,7 +134,12 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
       maxInputs: 50,
       maxRecipients: 50,
     },
-    pool: { target: config.pool.target, batch: config.pool.batch, checkMs: config.pool.check_seconds * 1000 },
+    pool: {
+      target: config.pool.target,
+      batch: config.pool.batch,
+      checkMs: config.pool.check_seconds * 1000,
+      maxAgeMs: config.pool.max_age_hours * 3_600_000,
+    },
     pollMs: config.bitcoin.poll_seconds * 1000,
     events: new EventBus(),
     logger,

@@ -56,7 +56,7 @@ export interface WalletContext {
   readonly records: Records;
   readonly esplora: Esplora;
   readonly policy: Policy;
-  readonly pool: { readonly target: number; readonly batch: number; readonly checkMs: number };
+  readonly pool: { readonly target: number; readonly batch: number; readonly checkMs: number; readonly maxAgeMs: number };
   readonly pollMs: number;
   readonly events: EventBus;
   readonly logger: Logger;

@@ -59,6 +59,9 @@ export class Refill {
     const { context } = this;
     for (const walletId of this.pools.wallets()) {
       const key = this.keyring.active(walletId);
+      // By the creation time that all signers agreed on, so all drop the same ones: what a known nonce point is worth grows with the stock and its age.
+      const expired = await this.pools.of(walletId).expire(context.clock() - context.pool.maxAgeMs);
+      if (expired > 0) context.logger.info({ wallet_id: walletId, expired }, 'old presignatures discarded');
       const reachable = online(context);
       if (key.committee.find((node) => reachable.has(node)) !== context.self || this.keyring.aux(key.committee) === undefined) continue;
       const ready = [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
