@@ -147,10 +147,17 @@ export class Attempts {
       signers: [...plan.signers],
       presignatures: [...plan.presignatures],
     };
-    const own = this.signer.sign(context.self, request);
+    const lost = new AbortController();
+    const own = this.signer.sign(context.self, request, lost.signal);
     const answers = plan.nodes.map(async (node) => {
       if (node === context.self) return (await own).results;
-      return (await context.calls.call(node, signMethod, request, { timeoutMs: ANSWER_MS[plan.mode], class: 'signing' })).results;
+      try {
+        return (await context.calls.call(node, signMethod, request, { timeoutMs: ANSWER_MS[plan.mode], class: 'signing' })).results;
+      } catch (error) {
+        // Without its signer a session cannot succeed: nobody need wait for the silence.
+        if (!(error instanceof Fault)) lost.abort(error);
+        throw error;
+      }
     });
     const settled = Promise.allSettled(answers);
     const [given] = await Promise.allSettled([own]);

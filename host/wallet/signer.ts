@@ -55,8 +55,11 @@ export class Signer {
     this.context.calls.serve(signMethod, async (from, request) => ({ results: (await this.sign(from, request)).results }));
   }
 
-  /** Answers a request of `from`, which may be this node itself: a coordinator is checked like everybody else. */
-  async sign(from: NodeId, request: SignRequest): Promise<Given> {
+  /**
+   * Answers a request of `from`, which may be this node itself: a coordinator is checked like everybody else. `signal` ends a session that cannot
+   * succeed any more.
+   */
+  async sign(from: NodeId, request: SignRequest, signal?: AbortSignal): Promise<Given> {
     const { pending, certificate } = this.#authorise(from, request);
     // Marked before anything is awaited: the same request again finds it taken.
     pending.answered.add(request.attempt);
@@ -75,9 +78,9 @@ export class Signer {
       case 'pool':
         return this.#fromPool(pending, request);
       case 'interactive':
-        return { results: await this.#interactively(pending, request), presignatures: [] };
+        return { results: await this.#interactively(pending, request, signal), presignatures: [] };
       case 'frost':
-        return { results: await this.#frost(pending, request), presignatures: [] };
+        return { results: await this.#frost(pending, request, signal), presignatures: [] };
     }
   }
 
@@ -183,7 +186,7 @@ export class Signer {
     return { results, presignatures: publics };
   }
 
-  async #interactively(pending: Pending, request: SignRequest): Promise<Uint8Array[]> {
+  async #interactively(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
     const { context } = this;
     const { key, payment } = pending;
     const aux = this.keyring.aux(key.committee);
@@ -203,7 +206,7 @@ export class Signer {
       const session = { nonce: inputNonce(request, input), identities };
       const { parameters, random } = context;
       const sid = signingSessionId({ protocol: 'sign', key: key.share, aux, parameters, message, ...session });
-      const { r, s } = await this.#session(sid, parties, ROUND_TIMEOUT_MS.interactive, (rounds) =>
+      const { r, s } = await this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.interactive, signal }, (rounds) =>
         signInteractive({
           rounds,
           signers: request.signers,
@@ -221,7 +224,7 @@ export class Signer {
     return results;
   }
 
-  async #frost(pending: Pending, request: SignRequest): Promise<Uint8Array[]> {
+  async #frost(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
     const { context } = this;
     const { key, payment } = pending;
     if (key.protocol !== 'frost') throw new Refusal('signature_refused', 'mode', 'not a FROST key', 'use the mode of the key', 409);
@@ -242,7 +245,7 @@ export class Signer {
           publicKey: key.share.P,
         });
         const message = taprootSighash(sighashPreimage(payment, input));
-        return this.#session(sid, parties, ROUND_TIMEOUT_MS.frost, (rounds) =>
+        return this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.frost, signal }, (rounds) =>
           frostSign({ rounds, signers: request.signers, share: key.share, message, random: context.random }),
         );
       }),
@@ -250,13 +253,12 @@ export class Signer {
   }
 
   async #session<T>(
-    sid: Uint8Array,
-    parties: readonly NodeId[],
-    roundTimeoutMs: number,
+    options: { sid: Uint8Array; parties: readonly NodeId[]; roundTimeoutMs: number; signal: AbortSignal | undefined },
     protocol: (rounds: Rounds) => Promise<T>,
   ): Promise<T> {
+    const { sid, parties, roundTimeoutMs, signal } = options;
     const { context } = this;
-    const session = context.sessions.open({ sid, members: parties, class: 'signing', roundTimeoutMs });
+    const session = context.sessions.open({ sid, members: parties, class: 'signing', roundTimeoutMs, ...(signal && { signal }) });
     try {
       const rounds = createRounds({
         sid,

@@ -7,8 +7,8 @@ export interface Backend {
   readonly url: string;
   /** Connections are dropped without an answer. */
   down: boolean;
-  /** Broadcasts are refused with this reason. */
-  refuseBroadcast: string | undefined;
+  /** Why a broadcast is refused; undefined passes it on. */
+  refuseBroadcast: (hex: string) => string | undefined;
   /** Replaces the body of an answer; undefined leaves it as the chain gave it. */
   edit: (path: string, body: string) => string | undefined;
   /** Transactions that were given to it, as hex. */
@@ -26,7 +26,8 @@ export async function startBackend(chainUrl: string): Promise<Backend> {
       if (backend.down) return void incoming.socket.destroy();
       if (incoming.method === 'POST' && path === '/tx') {
         backend.broadcasts.push(body.toString());
-        if (backend.refuseBroadcast !== undefined) return void outgoing.writeHead(400).end(backend.refuseBroadcast);
+        const reason = backend.refuseBroadcast(body.toString());
+        if (reason !== undefined) return void outgoing.writeHead(400).end(reason);
       }
       const answer = await request(`${chainUrl}${path}`, {
         method: incoming.method === 'POST' ? 'POST' : 'GET',
@@ -40,7 +41,7 @@ export async function startBackend(chainUrl: string): Promise<Backend> {
   const backend: Backend = {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     down: false,
-    refuseBroadcast: undefined,
+    refuseBroadcast: () => undefined,
     edit: () => undefined,
     broadcasts: [],
     close: () =>

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { modPow } from 'bigint-crypto-utils';
 import { request } from 'undici';
 import { encode } from '../../base/codec.ts';
+import { Unavailable } from '../../base/errors.ts';
 import { below, systemRandom } from '../../base/random.ts';
 import { DEFAULT_PAYMENT_POLICY } from '../../bitcoin/coins.ts';
 import { Esplora } from '../../bitcoin/esplora.ts';
@@ -249,9 +250,13 @@ async function post(chain: RunningChain, path: string, body: object): Promise<vo
   await answer.body.dump();
 }
 
-/** The mesh of one run of a node: what was registered by a run that is over hears nothing any more. */
+/** The mesh of one run of a node: a run that is over hears and says nothing any more. */
 const lifeOf = (mesh: Mesh, life: { over: boolean }): Mesh => ({
   ...mesh,
+  send(to, frame) {
+    if (life.over) throw new Unavailable(to, 'this node has ended', 'start it');
+    mesh.send(to, frame);
+  },
   onPeer: (listener) =>
     mesh.onPeer((node, status) => {
       if (!life.over) listener(node, status);

@@ -1,0 +1,89 @@
+/** What peers can make this node remember is bounded, and forgotten again. */
+import { describe, expect, test } from 'vitest';
+import { EarlyVotes } from './early-votes.ts';
+import { PendingPayments, type Pending } from './pending.ts';
+import { inTurn } from './turns.ts';
+
+const id = (i: number) => Uint8Array.from({ length: 32 }, (_, k) => (k === 0 ? i & 255 : k === 1 ? i >> 8 : 0));
+const pending = (i: number, proposer = 'node-1') => ({ id: id(i), txId: `payment ${i}`, proposal: { proposer } }) as unknown as Pending;
+
+describe('votes that overtake their proposal', () => {
+  test('wait for it, with who told them, and are given out once', () => {
+    const early = new EarlyVotes();
+    early.keep('node-2', id(1), Uint8Array.of(2));
+    early.keep('node-3', id(1), Uint8Array.of(3));
+    early.keep('node-3', id(2), Uint8Array.of(4));
+    expect(early.take(id(1))).toEqual([
+      { from: 'node-2', encoded: Uint8Array.of(2) },
+      { from: 'node-3', encoded: Uint8Array.of(3) },
+    ]);
+    expect(early.take(id(1))).toEqual([]);
+    expect(early.take(id(2))).toHaveLength(1);
+  });
+
+  test('of a node that floods displace its own, nobody else’s', () => {
+    const early = new EarlyVotes();
+    early.keep('node-2', id(7), Uint8Array.of(1));
+    for (let i = 0; i < 1000; i++) early.keep('node-3', id(i), Uint8Array.of(1));
+    expect(early.take(id(7))).toEqual([{ from: 'node-2', encoded: Uint8Array.of(1) }]);
+    expect(early.take(id(935))).toEqual([]);
+    expect(early.take(id(936))).toHaveLength(1);
+  });
+});
+
+describe('pending payments', () => {
+  test('of one proposer are bounded, and leave room for those of others', () => {
+    const all = new PendingPayments();
+    for (let i = 0; i < 64; i++) all.add(pending(i));
+    expect([all.fullFor('node-1'), all.fullFor('node-2')]).toEqual([true, false]);
+    all.remove(id(0));
+    expect(all.fullFor('node-1')).toBe(false);
+  });
+
+  test('that have ended are still known to late votes, the last 128 of them', () => {
+    const all = new PendingPayments();
+    for (let i = 0; i < 200; i++) {
+      all.add(pending(i));
+      all.remove(id(i));
+    }
+    expect([all.get(id(199)), all.known(id(199))?.txId, all.known(id(72))?.txId, all.known(id(71))]).toEqual([
+      undefined,
+      'payment 199',
+      'payment 72',
+      undefined,
+    ]);
+    expect(all.has('payment 199')).toBe(false);
+  });
+
+  test('wake who waits for them when something moves, and when the time is over', async () => {
+    const all = new PendingPayments();
+    const order: string[] = [];
+    const moved = all.next(id(1), 60_000).then(() => order.push('moved'));
+    const over = all.next(id(2), 1).then(() => order.push('over'));
+    await over;
+    all.changed(id(1));
+    await moved;
+    expect(order).toEqual(['over', 'moved']);
+  });
+});
+
+describe('turns', () => {
+  test('of one name are taken one after the other, of two names side by side; a failure is its own', async () => {
+    const turns = new Map<string, Promise<unknown>>();
+    const order: string[] = [];
+    const step = (name: string, what: string, ms: number) =>
+      inTurn(turns, name, async () => {
+        order.push(`${what} begins`);
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        order.push(`${what} ends`);
+        if (what === 'first') throw new Error(what);
+        return what;
+      });
+    const all = [step('a', 'first', 20), step('a', 'second', 0), step('b', 'other', 0)];
+    const results = await Promise.allSettled(all);
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
+    expect(order.indexOf('second begins')).toBeGreaterThan(order.indexOf('first ends'));
+    expect(order.indexOf('other ends')).toBeLessThan(order.indexOf('first ends'));
+    expect(turns.size).toBe(0);
+  });
+});
