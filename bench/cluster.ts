@@ -29,6 +29,10 @@ const FROST_INPUTS = 20;
 
 /** Of the pool's figures. A chunk is never longer than the shortest stock of a signer set, so that no payment finds its set empty. */
 const POOL = { chunk: 10, inTurn: 3, rounds: 2, paced: 4, perSecond: 5 };
+/** Presignatures that the nodes of `npm start` keep ready by themselves. */
+const POOL_TARGET = 10;
+/** C(4, 3): signer sets of four of the five that contain the coordinator. */
+const COORDINATOR_SETS = 4;
 const INTERACTIVE_COUNT = 10;
 const MAX_COLLISIONS = 100;
 
@@ -69,9 +73,12 @@ async function stock(testbed: Testbed, { wallet_id }: WalletInfo, perSet: number
       await sleep(500, undefined, { signal });
       continue;
     }
-    // C(4, 3) sets of four contain the coordinator; a set without any presignature is not listed.
+    // A set without any presignature is not listed.
     const levels = (status?.sets ?? []).filter(({ signers }) => signers.includes(coordinator)).map(({ ready }) => ready);
-    const missing = Array.from({ length: 4 }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce((sum, n) => sum + n, 0);
+    const missing = Array.from({ length: COORDINATOR_SETS }, (_, i) => Math.max(0, perSet - (levels[i] ?? 0))).reduce(
+      (sum, n) => sum + n,
+      0,
+    );
     if (missing === 0) return;
     progress(`presignatures to make: ${missing} (${status?.available ?? 0} ready)`);
     try {
@@ -154,9 +161,6 @@ async function interactive(testbed: Testbed, options: RunOptions, poolTarget: nu
 
 const requestTimes = (paid: readonly Paid[]): number[] => paid.map(({ requestMs }) => requestMs);
 
-/** What `npm start` keeps ready. */
-const POOL_TARGET = 10;
-
 async function* run(options: RunOptions): AsyncGenerator<Result> {
   const { quick, wanted, progress } = options;
   const testbed = await Testbed.open(options);
@@ -176,7 +180,12 @@ async function* run(options: RunOptions): AsyncGenerator<Result> {
       progress('the same start again');
       yield summarize('start.again', 's', [await testbed.npmStart()]);
     }
-    if (QUICK_NAMES.some(wanted)) yield* await frost(testbed, options);
+    if (QUICK_NAMES.some(wanted)) {
+      // Nothing is made beside the measurement: the nodes' own refilling has ended.
+      const ecdsa = (await testbed.client.wallets()).find(({ protocol }) => protocol === 'cggmp24');
+      if (ecdsa !== undefined) await stock(testbed, ecdsa, Math.ceil(POOL_TARGET / COORDINATOR_SETS), options);
+      yield* await frost(testbed, options);
+    }
     if (!quick && POOL_NAMES.some(wanted)) yield* pool(testbed, options);
     if (!quick && wanted(INTERACTIVE)) yield* await interactive(testbed, options, POOL_TARGET);
     failed = false;
