@@ -18,8 +18,9 @@ import type { MeshSession, NodeId } from '../mesh/types.ts';
 import { createRounds, type Rounds, type Tracer } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
 import { online, type WalletContext } from './context.ts';
+import { checkInvitation, INVITATION_WINDOW_MS } from './invitations.ts';
 import type { Keyring } from './keyring.ts';
-import { accepted, auxAnswer, auxQuery, cancellation, invitation, MAX_NODES, type Invitation } from './messages.ts';
+import { accepted, auxAnswer, auxQuery, cancellation, invitation, type Invitation } from './messages.ts';
 import type { Pools } from './pools.ts';
 import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo } from './types.ts';
@@ -33,11 +34,8 @@ const auxMethod = method('ceremony.aux', auxQuery, auxAnswer);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
 const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 60_000 } as const;
-/** An invitation older or newer than this is refused: it was delayed, replayed, or a clock is wrong. */
-const INVITATION_WINDOW_MS = 60_000;
 /** A member whose link is down this long ends a ceremony that waits for it. */
 const LOST_AFTER_MS = 10_000;
-const MAX_PRESIGNATURES = 100;
 /** How long an invitation waits for the ceremony before it to end here. */
 const BUSY_WAIT_MS = 10_000;
 /** For a whole presigning job at another node. */
@@ -178,64 +176,9 @@ export class Ceremonies {
     return answers.every(({ hash }) => hex(hash) === hex(own.hash));
   }
 
-  /** Everything that an honest inviter gets right. @throws Refusal */
-  #check(from: NodeId, { nonce, kind, protocol, walletId, walletName, threshold, committee, signers, count, createdAt }: Invitation): void {
-    const { context } = this;
-    const refuse = (field: string, message: string, remedy: string, status: 400 | 403 | 409 | 422 = 422): never => {
-      throw new Refusal('invitation_refused', field, message, remedy, status);
-    };
-    const indices = committee.map((node) => context.members.indexOf(node));
-    if (indices.some((index, a) => index < 0 || (a > 0 && index <= indices[a - 1]!))) {
-      refuse(
-        'committee',
-        `the committee ${committee.join(', ')} is not a list of members of this cluster in their order`,
-        'name members of the cluster',
-      );
-    }
-    if (!committee.includes(from) || !committee.includes(context.self))
-      refuse('committee', `${from} and ${context.self} must both be of the committee`, 'ask a member of the committee', 403);
-    const n = committee.length;
-    if (n > MAX_NODES || threshold < 2 || threshold > n) {
-      refuse(
-        'threshold',
-        `insufficient participants for threshold: ${threshold}-of-${n}`,
-        `choose 2 ≤ threshold ≤ nodes ≤ ${Math.min(MAX_NODES, context.members.length)}`,
-      );
-    }
-    if (Math.abs(context.clock() - createdAt) > INVITATION_WINDOW_MS)
-      refuse(
-        'createdAt',
-        'the invitation is too old, or the clocks of the nodes differ by more than a minute',
-        'synchronise the clocks',
-        409,
-      );
-    if (this.#seen.has(hex(nonce))) refuse('nonce', 'this invitation was used before', 'start a new ceremony', 409);
-
-    if (kind === 'presign') {
-      const key = this.keyring.active(walletId);
-      if (key.protocol !== 'cggmp24' || protocol !== 'cggmp24')
-        refuse('wallet_id', 'only CGGMP24 keys have presignatures', 'name a cggmp24 wallet');
-      if (key.committee.join() !== committee.join() || key.share.t !== threshold)
-        refuse('committee', 'not the committee of this key', 'use the committee and threshold of the wallet');
-      const ascending = signers.every((index, a) => index < n && (a === 0 || index > signers[a - 1]!));
-      if (signers.length !== threshold || !ascending || !signers.includes(committee.indexOf(context.self))) {
-        refuse(
-          'signers',
-          `[${signers.join(', ')}] is not a set of ${threshold} signers that this node is of`,
-          'name exactly t committee indices in ascending order',
-        );
-      }
-      if (count < 1 || count > MAX_PRESIGNATURES) refuse('count', `${count} presignatures in one job`, `ask for 1 to ${MAX_PRESIGNATURES}`);
-      if (this.keyring.aux(committee) === undefined)
-        refuse('committee', 'this committee has no auxiliary information', 'run the aux ceremony first', 409);
-    } else {
-      if (signers.length > 0 || count > 0) refuse('signers', 'signers and count belong to presigning', 'leave them empty');
-      if (kind === 'dkg') {
-        if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(walletId)) refuse('wallet_id', 'not a UUID', 'give a new random UUID');
-        if (this.keyring.find(walletId) !== undefined) refuse('wallet_id', `wallet ${walletId} exists`, 'give a new random UUID', 409);
-        if (walletName.length === 0) refuse('name', 'the wallet has no name', 'give it a name');
-      } else if (protocol !== 'cggmp24') refuse('protocol', 'only CGGMP24 has auxiliary information', 'name cggmp24');
-    }
+  #check(from: NodeId, invite: Invitation): void {
+    const { context, keyring } = this;
+    checkInvitation(from, invite, { context, keyring, used: this.#seen.has(hex(invite.nonce)) });
   }
 
   /** A faster node may be done with the last ceremony, and begin the next, while this one still stores its result: waits for it, not for long. */
