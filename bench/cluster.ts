@@ -14,7 +14,14 @@ import { Testbed } from './testbed.ts';
 import { summarize, summarizeRate, type Result } from './types.ts';
 
 const QUICK_NAMES = ['vote.4of5', 'sign.frost.4of5', 'payment.frost.4of5', 'sign.frost.rate', 'payment.frost.rate'];
-const POOL_NAMES = ['sign.pool.4of5', 'payment.pool.4of5', 'sign.pool.rate', 'payment.pool.rate', 'payment.rest.4of5'];
+const POOL_NAMES = [
+  'sign.pool.4of5',
+  'payment.pool.4of5',
+  'sign.pool.rate',
+  'payment.pool.rate',
+  'payment.rest.4of5',
+  'payment.rest.fallback',
+];
 const INTERACTIVE = 'sign.interactive.4of5';
 const FULL_NAMES = ['start.first', 'start.again', ...QUICK_NAMES, ...POOL_NAMES, INTERACTIVE];
 
@@ -129,7 +136,7 @@ async function* pool(testbed: Testbed, options: RunOptions): AsyncGenerator<Resu
     }
     yield summarizeRate('payment.pool.rate', '1/s', rates);
   }
-  if (wanted('payment.rest.4of5')) {
+  if (wanted('payment.rest.4of5') || wanted('payment.rest.fallback')) {
     const paid: Paid[] = [];
     for (let chunk = 0; chunk < POOL.paced; chunk++) {
       await stock(testbed, wallet, POOL.chunk, options);
@@ -138,6 +145,9 @@ async function* pool(testbed: Testbed, options: RunOptions): AsyncGenerator<Resu
     }
     // However they were signed: this is what a user of the API sees.
     yield summarize('payment.rest.4of5', 'ms', requestTimes(paid));
+    const others = paid.filter(({ transaction }) => transaction.signing_mode !== 'pool').length;
+    const share = (100 * others) / paid.length;
+    yield { name: 'payment.rest.fallback', unit: '%', p50: share, p99: share, n: paid.length };
   }
 }
 
