@@ -67,6 +67,21 @@ const filled = async (count: number) => {
 const stored = async () => (await vault.list('presignature')).filter((name) => name.startsWith(`w${wallet}.`));
 
 describe('choosing', () => {
+  it('passes over what is promised to another payment, until that releases it', async () => {
+    const pool = await filled(6);
+    const first = pool.choose(SETS[0]!)!;
+    pool.promise(first.ids);
+    const second = pool.choose(SETS[0]!)!;
+    expect(hex(second.ids[0]!)).not.toBe(hex(first.ids[0]!));
+    expect(pool.choose(SETS[0]!, 2)).toBeUndefined();
+    pool.promise(second.ids);
+    expect(pool.choose(SETS[0]!)).toBeUndefined();
+    pool.release(first.ids);
+    expect(pool.choose(SETS[0]!)).toEqual(first);
+    // A promise says who may choose, not who may take: the burn alone makes a use.
+    await pool.take(second.ids[0]!, digest('request'));
+  });
+
   it('takes the oldest of a set whose members are all online', async () => {
     const pool = await filled(6);
     const first = (online: string[]) => pool.choose(online)?.ids.map(hex)[0];

@@ -73,6 +73,8 @@ export class PresignaturePool {
   readonly dropped: ReadonlyMap<DropReason, number>;
   readonly #options: PoolOptions;
   readonly #ready = new Map<string, PresignatureMeta>();
+  /** Chosen for a payment under way here. */
+  readonly #promised = new Set<string>();
   readonly #cleaning = new Set<Promise<void>>();
   #inUse = 0;
   #used = 0;
@@ -163,18 +165,24 @@ export class PresignaturePool {
 
   /**
    * `count` presignatures of one signer set whose members are all in `online`: of the sets that have enough, the one that holds the oldest.
-   * Depends on nothing but the pool's content and the arguments, so that every node can check a coordinator's choice.
+   * Depends on nothing but the pool's content, what is promised to payments of this node, and the arguments.
    */
   choose(online: Iterable<string>, count = 1): Choice | undefined {
     const alive = new Set(online);
-    const level = this.levels().find(({ signers, ready }) => ready >= count && signers.every((signer) => alive.has(signer)));
-    if (level === undefined) return undefined;
-    return {
-      signers: level.signers,
-      ids: this.available(level.signers)
-        .slice(0, count)
-        .map((meta) => meta.id),
-    };
+    for (const { signers } of this.levels()) {
+      if (!signers.every((signer) => alive.has(signer))) continue;
+      const free = this.available(signers).filter(({ id }) => !this.#promised.has(hex(id)));
+      if (free.length >= count) return { signers, ids: free.slice(0, count).map(({ id }) => id) };
+    }
+    return undefined;
+  }
+
+  /** Keeps chosen presignatures out of further choices of this node until {@link release}: between choosing and taking, another payment may choose. */
+  promise(ids: readonly Uint8Array[]): void {
+    for (const id of ids) this.#promised.add(hex(id));
+  }
+  release(ids: readonly Uint8Array[]): void {
+    for (const id of ids) this.#promised.delete(hex(id));
   }
 
   /**

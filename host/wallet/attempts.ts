@@ -26,6 +26,8 @@ const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
 const REASON_MS = 1_500;
 /** How long further votes are waited for when those who approved cannot sign. */
 const MORE_VOTES_MS = 30_000;
+/** How long a try that would be interactive waits for a vote that brings a stocked signer set: far less than interactive signing takes. */
+const STOCK_WAIT_MS = 1_000;
 
 export interface Signed {
   readonly payment: SignedPayment;
@@ -89,6 +91,8 @@ export class Attempts {
         // A session gives every signer the signature; with presignatures only this node could put it together.
         exposed ||= plan.mode !== 'pool';
         if (plan.mode === 'pool') await this.pools.of(key.walletId).discard(plan.presignatures, 'attempt failed');
+      } finally {
+        if (plan.mode === 'pool') this.pools.of(key.walletId).release(plan.presignatures);
       }
     }
     return { problem: problems.join('; '), exposed };
@@ -99,14 +103,24 @@ export class Attempts {
     const { context } = this;
     const { ballot, id, proposal } = pending;
     const deadline = proposal.createdAt + MORE_VOTES_MS;
+    const stockDeadline = context.clock() + STOCK_WAIT_MS;
     for (;;) {
       const plan = this.#plan(pending, experience);
       const reachable = online(context);
       const hoped = ballot.silent.some((node) => reachable.has(node) && !experience.excluded.has(node));
-      const left = deadline - context.clock();
-      if (plan !== undefined || !hoped || left <= 0) return plan;
+      // The first quorum may be a signer set whose stock is used up, while a later vote makes a stocked one.
+      const waitForStock = plan?.mode === 'interactive' && this.#stocked(pending, experience, reachable);
+      const left = (waitForStock ? stockDeadline : deadline) - context.clock();
+      if ((plan !== undefined && !waitForStock) || !hoped || left <= 0) return plan;
       await this.pending.next(id, Math.min(left, 500));
     }
+  }
+
+  /** Whether some set of linked nodes has a presignature for each input, whoever has approved. */
+  #stocked({ key, payment }: Pending, { excluded, withoutPresignatures }: Experience, reachable: ReadonlySet<NodeId>): boolean {
+    if (this.context.pool.target === 0) return false;
+    const nodes = [...reachable].filter((node) => !excluded.has(node) && !withoutPresignatures.has(node));
+    return this.pools.of(key.walletId).choose(nodes, payment.inputs.length) !== undefined;
   }
 
   /** Who signs, and how: from the pool when it has a presignature for each input, interactively otherwise. */
@@ -125,7 +139,10 @@ export class Attempts {
     if (key.protocol === 'cggmp24' && context.pool.target > 0) {
       const holders = able.filter((node) => !withoutPresignatures.has(node));
       const choice = this.pools.of(key.walletId).choose(holders, payment.inputs.length);
-      if (choice !== undefined) return plan('pool', choice.signers, choice.ids);
+      if (choice !== undefined) {
+        this.pools.of(key.walletId).promise(choice.ids);
+        return plan('pool', choice.signers, choice.ids);
+      }
     }
     const others = able
       .filter((node) => node !== context.self)

@@ -58,11 +58,13 @@ const presignaturesOf = async (wallet: string, signers: readonly number[]) => {
   return shared.map((name) => ({ node, id: fromHex(name.slice(name.indexOf('.') + 1)) }));
 };
 
-/** Half a second after it would. */
-const late: Misbehaviour = async (_from, _request, honest) => {
-  await new Promise((resolve) => setTimeout(resolve, 500));
-  return honest();
-};
+const lateBy =
+  (ms: number): Misbehaviour =>
+  async (_from, _request, honest) => {
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return honest();
+  };
+const late = lateBy(500);
 
 interface Crafted {
   readonly proposal: Proposal;
@@ -339,11 +341,19 @@ describe('a signer', () => {
     // node-2 has used one of this set above; the others still hold it.
     const [mine, theirs] = await Promise.all([presignaturesOf(ecdsa, [0, 2]), presignaturesOf(ecdsa, [0, 1, 2])]);
     expect(mine.length).toBeGreaterThan(theirs.length);
-    // Late, so that node-2 is among the first who can sign.
-    nodes[3].misbehaves.set('payment.propose', late);
+    // So late that no stock is waited for, and node-2 is among those who can sign.
+    nodes[3].misbehaves.set('payment.propose', lateBy(3_000));
     const payment = await pay(nodes[0], ecdsa);
     expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'interactive', signers: ['node-1', 'node-2', 'node-3'] });
     expect(nodes[1].asked.filter(({ method: name }) => name === 'payment.sign').map(({ request: asked }) => (asked as SignRequest).mode).slice(-2)).toEqual(['pool', 'interactive']); // prettier-ignore
+  });
+
+  test('whose vote brings a set with presignatures is waited for, a little', async () => {
+    expect(await presignaturesOf(ecdsa, [0, 1, 2])).toEqual([]);
+    nodes[3].misbehaves.set('payment.propose', late);
+    const payment = await pay(nodes[0], ecdsa);
+    expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'pool' });
+    expect(payment.signers).toContain('node-4');
   });
 
   test('that gives a wrong partial signature is named and recorded, and another set completes the payment', async () => {

@@ -241,6 +241,19 @@ describe('the same request', () => {
     for (const payment of [a, b]) await expectConfirmed(payment);
   });
 
+  test('at once from the pool of one node takes different presignatures', async () => {
+    const { address } = await nodes[0].service.wallet(ecdsa);
+    for (let coin = 0; coin < 2; coin++) await cluster.fund(address, 400_000);
+    await nodes[0].service.generatePresignatures(ecdsa, 6);
+    await settled();
+    const sent = await Promise.all([nodes[0].service.send(ecdsa, to(9_000)), nodes[0].service.send(ecdsa, to(9_100))]);
+    expect(sent.map(({ state, signing_mode: mode }) => [state, mode])).toEqual([
+      ['broadcast', 'pool'],
+      ['broadcast', 'pool'],
+    ]);
+    for (const payment of sent) await expectConfirmed(payment);
+  });
+
   test('of two nodes over one coin: at most one is paid, and no coin stays reserved', async () => {
     const { address } = await nodes[0].service.createWallet({ protocol: 'frost', name: 'one coin' });
     await settled();
