@@ -10,7 +10,7 @@ import type { Presignature } from './presignature.ts';
 import { signingSessionId } from './session.ts';
 import { bitcoinSighash, Sighash } from './sighash.ts';
 import { partialRound, signInteractive } from './sign-interactive.ts';
-import { combine, partialSignature } from './sign.ts';
+import { combine, partialFits, partialSignature } from './sign.ts';
 import { expectBlamed, freshNonce, identitiesOf, makeGroup, random, reasons, runPresign, subsets, type Group } from './testing/parties.ts';
 import { nobleAccepts, opensslAccepts } from './testing/verifiers.ts';
 
@@ -78,10 +78,13 @@ describe('partial signatures', () => {
     expect(() => combine(presignatures[0]!, message, wrong)).toThrow('(party 1)');
   });
 
-  test('two wrong ones that cancel name both signers', () => {
+  test('two wrong ones name both signers, unless they cancel: then the signature is valid', () => {
     const shifted = partials();
-    shifted.set(0, modQ(shifted.get(0)! + 5n)).set(2, modQ(shifted.get(2)! - 5n));
+    shifted.set(0, modQ(shifted.get(0)! + 5n)).set(2, modQ(shifted.get(2)! - 4n));
     expect(() => combine(presignatures[1]!, message, shifted)).toThrow('(party 0, 2)');
+    shifted.set(2, modQ(shifted.get(2)! - 1n));
+    expect(combine(presignatures[1]!, message, shifted)).toEqual(combine(presignatures[1]!, message, partials()));
+    expect([0, 1, 2].map((j) => partialFits(presignatures[1]!, message, j, shifted.get(j)!))).toEqual([false, true, false]);
   });
 
   test('for another message, or of another presignature, name their signer', async () => {

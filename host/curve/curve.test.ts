@@ -11,7 +11,7 @@ import {
   randomPolynomial,
   shamirPoint,
 } from './polynomial.ts';
-import { G, modQ, mul, mulPublic, O, point, q, randomNonZeroScalar, randomScalar, scalar, sgn } from './secp256k1.ts';
+import { G, modQ, mul, mulAddPublic, mulPublic, O, point, q, randomNonZeroScalar, randomScalar, scalar, sgn } from './secp256k1.ts';
 
 const p = 2n ** 256n - 2n ** 32n - 977n;
 
@@ -51,6 +51,17 @@ describe('points', () => {
       expect(multiply(G, q + 2n).equals(G.add(G))).toBe(true);
     }
   });
+});
+
+test('a sum of two multiples, of any points and integers', () => {
+  const [P, Q] = [mul(G, 1234567n), mul(G, 89n)];
+  const integers = [0n, 1n, -1n, 2n, q - 1n, q, q + 5n, 2n ** 255n + 7n, randomScalar(systemRandom)];
+  for (const a of integers) {
+    for (const b of integers) expect(mulAddPublic(P, a, Q, b).equals(mul(P, a).add(mul(Q, b)))).toBe(true);
+    expect(mulAddPublic(P, a, P, -a).is0()).toBe(true);
+    expect(mulAddPublic(O, 3n, Q, a).equals(mul(Q, a))).toBe(true);
+    expect(mulAddPublic(P, a, O, 3n).equals(mul(P, a))).toBe(true);
+  }
 });
 
 describe('scalars', () => {

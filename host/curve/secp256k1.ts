@@ -41,6 +41,12 @@ export const mul = (P: Point, k: bigint): Point => {
 /** k·P in variable time: public k only (verification). */
 export const mulPublic = (P: Point, k: bigint): Point => (P.is0() ? O : P.multiplyUnsafe(modQ(k)));
 
+/** a·P + b·Q in variable time, with shared doublings: public a and b only. About two thirds of two {@link mulPublic}. */
+export const mulAddPublic = (P: Point, a: bigint, Q: Point, b: bigint): Point => {
+  if (P.is0()) return mulPublic(Q, b);
+  return Q.is0() ? mulPublic(P, a) : P.mulAddUnsafe(modQ(a), Q, modQ(b));
+};
+
 export const sum = (points: Iterable<Point>): Point => {
   let total = O;
   for (const P of points) total = total.add(P);

@@ -10,7 +10,7 @@
  * no set-up.
  */
 import { struct, type Codec } from '../base/codec.ts';
-import { G, modQ, mul, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
+import { G, modQ, mul, mulAddPublic, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
 import { checkPoints, checkResidues } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
 import type { Parameters } from './parameters.ts';
@@ -68,12 +68,12 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   check(
     NAME,
     mulPublic(G, u)
-      .add(mulPublic(X, z))
-      .equals(N.add(mulPublic(M, e))),
+      .add(mulAddPublic(X, z, M, -e))
+      .equals(N),
     'u·G + z·X = N + e·M',
   );
   // u·H = B + e·Y
-  check(NAME, mulPublic(H, u).equals(B.add(mulPublic(Y, e))), 'u·H = B + e·Y');
+  check(NAME, mulAddPublic(H, u, Y, -e).equals(B), 'u·H = B + e·Y');
 }
 
 /** e ∈ Z_q over (L, M, X, Y, H, A, N, B). */

@@ -21,7 +21,7 @@ import {
   type PaillierKey,
   type RingPedersenKey,
 } from '../core/types.ts';
-import { G, modQ, mul, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
+import { G, modQ, mul, mulAddPublic, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
 import { checkPoints, checkRange, checkResidues, checkSizes, checkUnits } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
 import { abs, balances } from './integers.ts';
@@ -123,9 +123,9 @@ export async function verify(statement: Statement, proof: Proof, context: ProofC
   // w·A + z1·G = Y + e·X
   check(
     NAME,
-    mulPublic(A, w)
-      .add(mulPublic(G, z1))
-      .equals(Y.add(mulPublic(X, e))),
+    mulPublic(G, z1)
+      .add(mulAddPublic(A, w, X, -e))
+      .equals(Y),
     'w·A + z1·G = Y + e·X',
   );
   // w·G = Z + e·B
