@@ -10,7 +10,7 @@ import type * as affG from '../proofs/pi-aff-g.ts';
 import { values, type Override } from '../protocol/testing/network.ts';
 import { presign } from './presign.ts';
 import { presignRounds, type Encrypted } from './presign-messages.ts';
-import { presignature, presignatureProblem, presignaturePublic, type Presignature } from './presignature.ts';
+import { presignature, presignatureProblem, presignaturePublic, sealedPresignature, type Presignature } from './presignature.ts';
 import { bitcoinSighash } from './sighash.ts';
 import { combine, partialSignature } from './sign.ts';
 import { makeGroup, random, runPresign, subsets, type Group } from './testing/parties.ts';
@@ -123,12 +123,17 @@ describe('presigning and signing', () => {
       ['one Δ̃_j, S̃_j and Co_j per signer', { STilde: [own!.STilde[0]!] }],
       ['at least two signers in ascending order', { signers: [1, 0] }],
       ['position < t', { position: 2 }],
-      ['k̃_i·Γ = Δ̃_i', { position: 1 }],
+      ['o_i opens Co_i', { position: 1 }],
     ];
     for (const [problem, change] of damage) {
       const damaged = { ...own!, ...change };
       expect(presignatureProblem(damaged)).toBe(problem);
       expect(() => decode(presignature, encode(presignature, damaged))).toThrow(DecodeError);
+      // From an authenticated store only the two secret multiplications are taken on trust.
+      const secret = problem === 'k̃_i·Γ = Δ̃_i' || problem === 'χ̃_i·Γ = S̃_i';
+      const fromStore = (): Presignature => decode(sealedPresignature, encode(sealedPresignature, damaged));
+      if (secret) expect(encode(presignature, fromStore())).toEqual(encode(presignature, damaged));
+      else expect(fromStore).toThrow(DecodeError);
     }
     const part = encode(presignaturePublic, own!);
     expect(decode(presignaturePublic, part)).not.toHaveProperty('kTilde');

@@ -6,7 +6,7 @@ import { decode } from '../base/codec.ts';
 import { bigintToBytes, concatBytes, equalBytes, hex } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
-import { presignature as presignatureCodec, type PresignaturePublic } from '../cggmp24/presignature.ts';
+import { sealedPresignature, type PresignaturePublic } from '../cggmp24/presignature.ts';
 import { signingSessionId, sessionId } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { partialSignature } from '../cggmp24/sign.ts';
@@ -157,7 +157,7 @@ export class Signer {
       const taken = await pool.take(presignatureId, purpose);
       let outcome: 'used' | 'failed' = 'failed';
       try {
-        const presignature = decode(presignatureCodec, taken.secret);
+        const presignature = decode(sealedPresignature, taken.secret);
         const fits =
           equalBytes(presignature.id, presignatureId) &&
           presignature.signers.join() === signers.join() &&
