@@ -1,5 +1,5 @@
 /** Building a payment from what was asked for, and turning its signatures into the transaction that is broadcast. */
-import { schnorr, secp256k1 } from '@noble/curves/secp256k1.js';
+import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { sha256 } from '@noble/hashes/sha2.js';
 import { bigintToBytes, concatBytes, equalBytes } from '../base/bytes.ts';
 import { Defect, invariant, Refusal } from '../base/errors.ts';
@@ -10,6 +10,7 @@ import type { Network } from './networks.ts';
 import { feeOf, LOCKTIME_THRESHOLD, SEQUENCE, unsignedTransaction, type PaymentIntent, type UnsignedPayment } from './payment.ts';
 import { dustLimit, MAX_METADATA, MAX_MONEY, metadataScript, scriptType, singleKeyScript, type WalletScript } from './scripts.ts';
 import { sighash } from './sighash.ts';
+import { ecdsaHolds, schnorrHolds } from './signatures.ts';
 
 /**
  * The outputs that were asked for: recipients in order, then the OP_RETURN with the metadata.
@@ -175,15 +176,14 @@ function verifyWitness(payment: UnsignedPayment, index: number, stack: readonly 
   const digest = sighash(payment, index);
   const [signature, lock] = stack;
   if (signature === undefined) return false;
-  if (scriptType(script) === 'p2tr')
-    return stack.length === 1 && signature.length === 64 && schnorr.verify(signature, digest, script.subarray(2));
+  if (scriptType(script) === 'p2tr') return stack.length === 1 && schnorrHolds(signature, digest, script.subarray(2));
   if (lock === undefined || stack.length !== 2 || signature.at(-1) !== Transaction.SIGHASH_ALL) return false;
 
   const isKeyHash = scriptType(script) === 'p2wpkh';
   const commitment = isKeyHash ? crypto.hash160(lock) : sha256(lock);
   if (!equalBytes(commitment, script.subarray(2))) return false;
   const publicKey = isKeyHash ? lock : lock.subarray(1, 34);
-  return secp256k1.verify(signature.subarray(0, -1), digest, publicKey, { prehash: false, lowS: true, format: 'der' });
+  return ecdsaHolds(signature.subarray(0, -1), digest, publicKey);
 }
 
 function inputAt(payment: UnsignedPayment, index: number): UnsignedPayment['inputs'][number] {

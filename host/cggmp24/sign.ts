@@ -4,9 +4,8 @@
  *
  * The caller has burnt the presignature durably before a share leaves the process, whatever becomes of the share.
  */
-import { secp256k1 } from '@noble/curves/secp256k1.js';
-import { bigintToBytes, concatBytes } from '../base/bytes.ts';
 import { Fault, invariant } from '../base/errors.ts';
+import { ecdsaHolds } from '../curve/ecdsa.ts';
 import { modQ, mulAddPublic, mulPublic, q } from '../curve/secp256k1.ts';
 import { nonceScalar, type Presignature, type PresignaturePublic } from './presignature.ts';
 import { scalarOf, Sighash } from './sighash.ts';
@@ -43,10 +42,7 @@ export function combine(presignature: PresignaturePublic, message: Sighash, part
   const parity = Number(y & 1n) ^ (high ? 1 : 0);
   const signature: Signature = { r, s: high ? q - sum : sum, recovery: parity + (x >= q ? 2 : 0) };
   const reduced = positions.every((j) => partials.get(j)! >= 0n && partials.get(j)! < q);
-  if (reduced && r !== 0n && signature.s !== 0n) {
-    const compact = concatBytes(bigintToBytes(r, 32), bigintToBytes(signature.s, 32));
-    if (secp256k1.verify(compact, message.digest, publicKey.toBytes(true), { prehash: false, lowS: true })) return signature;
-  }
+  if (reduced && ecdsaHolds(publicKey, message.digest, signature)) return signature;
 
   const cheaters = positions.filter((j) => !partialFits(presignature, message, j, partials.get(j)!));
   invariant(cheaters.length > 0, 'a signature of right shares is valid');

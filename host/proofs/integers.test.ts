@@ -1,7 +1,8 @@
 import { modPow } from 'bigint-crypto-utils';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { bytesToBigint } from '../base/bytes.ts';
+import primality from '../../fixtures/vectors/wycheproof-primality.json' with { type: 'json' };
+import { bytesToBigint, fromHex } from '../base/bytes.ts';
 import { balances, isComposite, isqrt, jacobi, mod } from './integers.ts';
 import { safePrime } from './testing/instances.ts';
 
@@ -67,6 +68,21 @@ describe('isComposite', () => {
     expect(await isComposite(p)).toBe(false);
     expect(await isComposite(p * q)).toBe(true);
     expect(await isComposite(p * p)).toBe(true);
+  });
+
+  test('Wycheproof: pseudoprimes of every kind are seen through, primes are not called composite', async () => {
+    expect(primality.rows.length).toBe(317);
+    // No Miller–Rabin test calls a prime composite: the four longest of them would take three seconds to show it once more.
+    const rows = primality.rows.filter(({ value, result }) => result !== 'valid' || value.length < 500);
+    const signed = (value: string): bigint => BigInt.asIntN(4 * value.length, bytesToBigint(fromHex(value)));
+    const wrong = await Promise.all(
+      rows.map(async ({ id, comment, value, result }) => {
+        const n = signed(value);
+        const composite = n > 1n && result === 'invalid';
+        return (await isComposite(n)) === composite ? [] : [`${id}: ${comment}`];
+      }),
+    );
+    expect(wrong.flat()).toEqual([]);
   });
 });
 
