@@ -54,7 +54,7 @@ const presigning = (t: number, n: number): Part => {
       const { keys, aux } = await group(t, n);
       const signers = keys.slice(0, t).map(({ index }) => index);
       const once = async () => {
-        const binding = { key: keys[0]!, aux: aux[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
+        const binding = { signers, key: keys[0]!, aux: aux[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
         const network = memoryNetwork(t, signingSessionId({ protocol: 'presign', ...binding }));
         values(await network.run((rounds, me) => presign({ rounds, signers, key: keys[me]!, aux: aux[me]!, random, core, parameters })));
       };
@@ -145,7 +145,7 @@ const interactiveSigning: Part = {
     const once = async () => {
       const session = { nonce: freshNonce(), identities: identitiesOf(signers) };
       const inputs = (me: number) => ({ key: keys[me]!, aux: auxes[me]!, parameters });
-      const network = memoryNetwork(4, signingSessionId({ protocol: 'sign', ...inputs(0), ...session, message }));
+      const network = memoryNetwork(4, signingSessionId({ protocol: 'sign', signers, ...inputs(0), ...session, message }));
       values(await network.run((rounds, me) => signInteractive({ rounds, signers, ...inputs(me), random, core, session, message })));
     };
     const perParty = await sample(options, { count }, async () => (await cpuMs(once)) / signers.length);
@@ -159,7 +159,7 @@ const signing: Part = {
   async measure(core, { sign: count }, options) {
     const { keys, aux: auxes } = await group(4, 5);
     const signers = [0, 1, 2, 3];
-    const binding = { key: keys[0]!, aux: auxes[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
+    const binding = { signers, key: keys[0]!, aux: auxes[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
     const presignatures = values(
       await memoryNetwork(4, signingSessionId({ protocol: 'presign', ...binding })).run((rounds, me) =>
         presign({ rounds, signers, key: keys[me]!, aux: auxes[me]!, random, core, parameters }),

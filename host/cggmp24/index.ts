@@ -13,7 +13,7 @@ export {
   type Presignature,
   type PresignaturePublic,
 } from './presignature.ts';
-export { sessionId, signingSessionId, type SessionBinding, type SigningSession } from './session.ts';
+export { sessionId, sharesHash, signingSessionId, type SessionBinding, type SigningSession } from './session.ts';
 export { bitcoinSighash, type Sighash } from './sighash.ts';
 export { combine, partialSignature, type Signature } from './sign.ts';
 export { signInteractive, type InteractiveOptions } from './sign-interactive.ts';

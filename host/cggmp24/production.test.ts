@@ -47,7 +47,7 @@ test('a 2-of-3 key with production parameters signs with a presignature and with
   const signers = [1, 2];
   const session = { nonce: freshNonce(), identities: identitiesOf(signers) };
   const inputs = (position: number) => ({ key: keys[signers[position]!]!, aux: aux[signers[position]!]!, parameters });
-  const network = memoryNetwork(2, signingSessionId({ protocol: 'sign', ...inputs(0), ...session, message }));
+  const network = memoryNetwork(2, signingSessionId({ protocol: 'sign', signers, ...inputs(0), ...session, message }));
   const run = await network.run((rounds, me) => signInteractive({ rounds, signers, ...inputs(me), random, core, session, message }));
   for (const interactive of values(run)) {
     expect(opensslAccepts(publicKey, preimage, interactive)).toBe(true);

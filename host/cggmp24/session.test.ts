@@ -4,7 +4,7 @@ import { Refusal } from '../base/errors.ts';
 import { G } from '../curve/secp256k1.ts';
 import { productionParameters, testParameters } from '../proofs/parameters.ts';
 import { sha256 } from '../protocol/transcript.ts';
-import { sessionId, type SessionBinding } from './session.ts';
+import { sessionId, sharesHash, type SessionBinding } from './session.ts';
 import { bitcoinSighash } from './sighash.ts';
 import { identitiesOf } from './testing/parties.ts';
 
@@ -21,6 +21,7 @@ const binding: SessionBinding = {
   auxHash: new Uint8Array(32).fill(2),
   path: [0, 1],
   message: bitcoinSighash(utf8('message')),
+  shares: sharesHash([0, 2], [G, G.double(), G]),
 };
 
 describe('session id', () => {
@@ -47,11 +48,14 @@ describe('session id', () => {
       { path: [0] },
       { path: [] },
       { message: bitcoinSighash(utf8('other')) },
+      { shares: sharesHash([0, 1], [G, G.double(), G]) },
+      { shares: sharesHash([0, 2], [G, G.double(), G.double()]) },
     ];
     const { keyId: _k, ...withoutKey } = binding;
     const { publicKey: _p, ...withoutPublicKey } = binding;
     const { auxHash: _a, ...withoutAux } = binding;
     const { message: _m, ...withoutMessage } = binding;
+    const { shares: _s, ...withoutShares } = binding;
     const inputs = [
       binding,
       ...changes.map((change) => ({ ...binding, ...change })),
@@ -59,6 +63,7 @@ describe('session id', () => {
       withoutPublicKey,
       withoutAux,
       withoutMessage,
+      withoutShares,
     ];
     expect(new Set(inputs.map((input) => hex(sessionId(input)))).size).toBe(inputs.length);
   });
@@ -69,7 +74,7 @@ describe('session id', () => {
     const expected = sha256(
       B(utf8('sid/v1')), B(utf8('presign')), B(utf8('production')), B(binding.nonce),
       U(2), ...binding.identities.map(B), U(2), U(3), B(utf8('key')), U(1), B(G.toBytes(true)), B(binding.auxHash!),
-      U(2), U(0), U(1), B(binding.message!.digest),
+      U(2), U(0), U(1), B(binding.message!.digest), B(binding.shares!),
     ); // prettier-ignore
     expect(sessionId(binding)).toEqual(expected);
   });

@@ -33,14 +33,26 @@ export interface SessionBinding {
   readonly path?: readonly number[];
   /** What will be signed, where that is fixed before the run. */
   readonly message?: Sighash;
+  /** {@link sharesHash}, for runs that use a key: who takes part with which public share. */
+  readonly shares?: Uint8Array;
 }
+
+/**
+ * Key indices of the participants, by position in the run, and the public shares of all parties of the key. Statements of proofs are made from
+ * both, so a third party that judges one must be able to tell the real ones from others with the same public key.
+ */
+export const sharesHash = (signers: readonly number[], publicShares: readonly Point[]): Uint8Array =>
+  new Transcript('shares/v1')
+    .list(signers, (hash, index) => hash.u32(index))
+    .list(publicShares, (hash, X_j) => hash.point(X_j))
+    .digest();
 
 const NONCE_BYTES = 16;
 const EMPTY = new Uint8Array();
 
 /** @throws Refusal when the nonce is short or an identity occurs twice. */
 export function sessionId(binding: SessionBinding): Uint8Array {
-  const { protocol, parameters, nonce, identities, t, n, keyId, epoch, publicKey, auxHash, path, message } = binding;
+  const { protocol, parameters, nonce, identities, t, n, keyId, epoch, publicKey, auxHash, path, message, shares } = binding;
   if (nonce.length < NONCE_BYTES) {
     throw new Refusal('short_nonce', 'nonce', `a session nonce of ${nonce.length} bytes`, `Use at least ${NONCE_BYTES} random bytes.`);
   }
@@ -55,13 +67,18 @@ export function sessionId(binding: SessionBinding): Uint8Array {
   else transcript.point(publicKey);
   transcript.bytes(auxHash ?? EMPTY);
   transcript.list(path ?? [], (hash, step) => hash.u32(step));
-  return transcript.bytes(message?.digest ?? EMPTY).digest();
+  return transcript
+    .bytes(message?.digest ?? EMPTY)
+    .bytes(shares ?? EMPTY)
+    .digest();
 }
 
 /** What a run of presigning or interactive signing is bound to, taken from the key and the auxiliary data themselves. */
 export interface SigningSession {
   /** `presign` makes a presignature for later; `sign` runs through to a signature of `message`. */
   readonly protocol: 'presign' | 'sign';
+  /** Key indices of the signers, by position. */
+  readonly signers: readonly number[];
   readonly key: KeyShare;
   readonly aux: AuxInfo;
   readonly parameters: Parameters;
@@ -73,7 +90,17 @@ export interface SigningSession {
 }
 
 /** The sid of a presigning or signing run. */
-export const signingSessionId = ({ protocol, key, aux, parameters, nonce, identities, child, message }: SigningSession): Uint8Array =>
+export const signingSessionId = ({
+  protocol,
+  signers,
+  key,
+  aux,
+  parameters,
+  nonce,
+  identities,
+  child,
+  message,
+}: SigningSession): Uint8Array =>
   sessionId({
     protocol,
     parameters,
@@ -85,6 +112,7 @@ export const signingSessionId = ({ protocol, key, aux, parameters, nonce, identi
     epoch: key.epoch,
     publicKey: additiveKey(key.publicKey, child),
     auxHash: aux.hash,
+    shares: sharesHash(signers, key.X),
     ...(child !== undefined && { path: child.path }),
     ...(message !== undefined && { message }),
   });

@@ -26,9 +26,18 @@ export interface InteractiveOptions extends PresignOptions {
  * @throws Refusal when the sid does not bind this message, Fault naming the culprits.
  */
 export async function signInteractive({ message, session, ...options }: InteractiveOptions): Promise<Signature> {
-  const { rounds, key, aux, parameters, child } = options;
+  const { rounds, signers, key, aux, parameters, child } = options;
   // Signers with another message have another sid and never take part; the message was chosen before Γ could be known.
-  const sid = signingSessionId({ protocol: 'sign', key, aux, parameters, ...session, message, ...(child !== undefined && { child }) });
+  const sid = signingSessionId({
+    protocol: 'sign',
+    signers,
+    key,
+    aux,
+    parameters,
+    ...session,
+    message,
+    ...(child !== undefined && { child }),
+  });
   if (!equalBytes(sid, rounds.sid)) {
     throw new Refusal(
       'session',

@@ -107,7 +107,7 @@ describe('interactive signing', () => {
     const { keys, aux, parameters } = of;
     const session = { nonce: freshNonce(), identities: identitiesOf(signers) };
     const inputs = (position: number) => ({ key: keys[signers[position]!]!, aux: aux[signers[position]!]!, parameters });
-    const sid = signingSessionId({ protocol: 'sign', ...inputs(0), ...session, message });
+    const sid = signingSessionId({ protocol: 'sign', signers, ...inputs(0), ...session, message });
     return memoryNetwork(signers.length, sid, { ...(options.override && { override: options.override }) }).run((rounds, me) =>
       signInteractive({ rounds, signers, ...inputs(me), random, core, session, message: me === options.liar ? options.other! : message }),
     );

@@ -8,7 +8,7 @@
 import { equalBytes } from '../base/bytes.ts';
 import { bytes, bytesUpTo, decode, DecodeError, encode, struct, versioned, type Codec } from '../base/codec.ts';
 import { Fault } from '../base/errors.ts';
-import { Transcript } from './transcript.ts';
+import { sha256, Transcript } from './transcript.ts';
 
 /** Bytes in and out of one session. */
 export interface Channel {
@@ -70,10 +70,23 @@ const SIGNATURE_BYTES = 64;
 export const MAX_MESSAGE_BYTES = 1 << 20;
 const envelope = versioned(1, struct({ payload: bytesUpTo(MAX_MESSAGE_BYTES), signature: bytes(SIGNATURE_BYTES) }));
 
-/** What the author signs. Receiver 0xffffffff stands for everybody: a broadcast has one signature for all receivers. */
-const EVERYBODY = 0xffffffff;
+/** Stands for everybody as the receiver: a broadcast has one signature for all receivers. */
+export const EVERYBODY = 0xffffffff;
+/** What the author signs: the hash of the payload, so that a signature shows which message it was of without carrying it. */
+export const signedDigest = (sid: Uint8Array, round: string, from: number, to: number, digest: Uint8Array): Uint8Array =>
+  new Transcript('round-message/v1').bytes(sid).text(round).u32(from).u32(to).bytes(digest).preimage();
 export const signedPart = (sid: Uint8Array, round: string, from: number, to: number, payload: Uint8Array): Uint8Array =>
-  new Transcript('round-message/v1').bytes(sid).text(round).u32(from).u32(to).bytes(payload).preimage();
+  signedDigest(sid, round, from, to, sha256(payload));
+/**
+ * h_i = SHA-256(T("echo"), B(sid), T(round), L(B(SHA-256(payload)))), payloads in index order, own included (§2.5). Hashes of the payloads are
+ * hashed, so that whoever shows what a party echoed needs only the payloads that matter.
+ */
+export const echoHash = (sid: Uint8Array, round: string, digests: readonly Uint8Array[]): Uint8Array =>
+  new Transcript('echo')
+    .bytes(sid)
+    .text(round)
+    .list(digests, (t, digest) => t.bytes(digest))
+    .digest();
 
 /** The decoded value, or `otherwise` when the bytes are not one. */
 function decodeOr<T, const W extends string>(otherwise: W, codec: Codec<T>, encoded: Uint8Array): T | W {
@@ -155,14 +168,9 @@ export function createRounds(options: {
 
     async echo(round, message) {
       const received = await broadcast(round.name, round.codec, message);
-      // h_i = SHA-256(T("echo"), B(sid), U-or-T(round), L(all messages of that round in index order, own included)), §2.5. The *payloads* are
-      // compared, not the signatures.
-      const all = Array.from({ length: n }, (_, j) => decode(envelope, originals.get(key(round.name, j))!).payload);
-      const view = new Transcript('echo')
-        .bytes(sid)
-        .text(round.name)
-        .list(all, (t, payload) => t.bytes(payload))
-        .digest();
+      // The payloads are compared, not the signatures.
+      const all = Array.from({ length: n }, (_, j) => sha256(decode(envelope, originals.get(key(round.name, j))!).payload));
+      const view = echoHash(sid, round.name, all);
       const views = await broadcast(`${round.name}/echo`, bytes(32), view);
       for (const [j, theirs] of views) {
         if (!equalBytes(theirs, view)) {

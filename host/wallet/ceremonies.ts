@@ -302,7 +302,7 @@ export class Ceremonies {
     for (let made = 0; made < invite.count; made++) {
       const begin = context.clock();
       const nonce = sha256(new Transcript('presign-batch/v1').bytes(invite.nonce).u32(made).preimage());
-      const sid = signingSessionId({ protocol: 'presign', key: key.share, aux, parameters, nonce, identities });
+      const sid = signingSessionId({ protocol: 'presign', signers: invite.signers, key: key.share, aux, parameters, nonce, identities });
       const result = await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.presign, 'bulk', (rounds) =>
         presign({ rounds, signers: invite.signers, key: key.share, aux, random, core, parameters }),
       );

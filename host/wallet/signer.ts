@@ -7,7 +7,7 @@ import { bigintToBytes, concatBytes, equalBytes, hex } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { sealedPresignature, type PresignaturePublic } from '../cggmp24/presignature.ts';
-import { signingSessionId, sessionId } from '../cggmp24/session.ts';
+import { sessionId, sharesHash, signingSessionId } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { partialSignature } from '../cggmp24/sign.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
@@ -205,7 +205,7 @@ export class Signer {
       const message = bitcoinSighash(sighashPreimage(payment, input));
       const session = { nonce: inputNonce(request, input), identities };
       const { parameters, random } = context;
-      const sid = signingSessionId({ protocol: 'sign', key: key.share, aux, parameters, message, ...session });
+      const sid = signingSessionId({ protocol: 'sign', signers: request.signers, key: key.share, aux, parameters, message, ...session });
       const { r, s } = await this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.interactive, signal }, (rounds) =>
         signInteractive({
           rounds,
@@ -243,6 +243,7 @@ export class Signer {
           keyId: key.walletId,
           epoch: key.share.epoch,
           publicKey: key.share.P,
+          shares: sharesHash(request.signers, key.share.Y),
         });
         const message = taprootSighash(sighashPreimage(payment, input));
         return this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.frost, signal }, (rounds) =>

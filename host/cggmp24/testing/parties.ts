@@ -76,7 +76,7 @@ export async function runPresign(
 ): Promise<PromiseSettledResult<Presignature>[]> {
   const { override, child, as = (_, rounds) => rounds, source = () => random } = options;
   const [key, own] = [keys[signers[0]!]!, aux[signers[0]!]!];
-  const binding = { key, aux: own, parameters, nonce: freshNonce(), identities: identitiesOf(signers), ...(child && { child }) };
+  const binding = { signers, key, aux: own, parameters, nonce: freshNonce(), identities: identitiesOf(signers), ...(child && { child }) };
   const sid = signingSessionId({ protocol: 'presign', ...binding });
   return memoryNetwork(signers.length, sid, { ...(override && { override }) }).run((rounds, me) =>
     presign({
