@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { decode, DecodeError, encode } from '../base/codec.ts';
-import { Refusal } from '../base/errors.ts';
+import { Defect, Refusal } from '../base/errors.ts';
+import { Child } from '../curve/bip32.ts';
 import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { additiveShares, additiveSharesProblem, keyShare } from './key-share.ts';
@@ -21,7 +22,7 @@ describe('key share', () => {
 
   test('becomes additive for any set of signers, shifted for a child key', async () => {
     const shares = await makeKey(2, 4, testParameters);
-    for (const child of [undefined, { path: [0, 7], shift: 12345n }]) {
+    for (const child of [undefined, Child.of(shares[0]!, [0, 7])]) {
       for (const signers of subsets(4, 2)) {
         const additive = signers.map((index) => additiveShares(shares[index]!, signers, child));
         for (const [position, part] of additive.entries()) expect(additiveSharesProblem(part, position)).toBeUndefined();
@@ -31,6 +32,13 @@ describe('key share', () => {
         expect(additive[0]!.publicKey.equals(expected)).toBe(true);
       }
     }
+  });
+
+  test('takes no child of another key', async () => {
+    const [share] = await makeKey(2, 3, testParameters);
+    const [other] = await makeKey(2, 3, testParameters);
+    expect(() => additiveShares(share!, [0, 1], Child.of(other!, [0, 7]))).toThrow(Defect);
+    expect(() => additiveShares(share!, [0, 1], Child.of(Child.of(share!, [0]), [7]))).toThrow(Defect);
   });
 
   test.each([[[0]], [[0, 1, 2]], [[1, 0]], [[0, 0]], [[1, 2]], [[0, 4]], [[0, 1.5]]])('signers %j are refused', async (signers) => {

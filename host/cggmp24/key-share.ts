@@ -1,6 +1,7 @@
 /** One party's share of a key: the record that key generation ends with, and its conversion for a set of signers (cggmp24.md §6.1, 6.3). */
 import { bytes, DecodeError, list, map, struct, text, u32, versioned, type Codec } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
+import { Child } from '../curve/bip32.ts';
 import { interpolatePoint, lagrangeAtZero, shamirPoint } from '../curve/polynomial.ts';
 import { G, modQ, mul, mulPublic, point, scalar, type Point } from '../curve/secp256k1.ts';
 
@@ -70,15 +71,12 @@ export const keyShare: Codec<KeyShare> = versioned(
   ),
 );
 
-/** A key derived by non-hardened BIP-32 steps: PK_child = PK + shift·G. Fixed before presigning, never after (§7 rule 4). */
-export interface Child {
-  readonly path: readonly number[];
-  /** Sum of the tweaks along the path, in Z_q. */
-  readonly shift: bigint;
+/** The key that is signed under: a child's is fixed before presigning (§7 rule 4), or enters the re-randomisation (rule 10). */
+export function additiveKey(publicKey: Point, child: Child | undefined): Point {
+  if (child === undefined) return publicKey;
+  Child.requireOf(publicKey, child);
+  return child.publicKey;
 }
-
-export const additiveKey = (publicKey: Point, child: Child | undefined): Point =>
-  child === undefined ? publicKey : publicKey.add(mulPublic(G, child.shift));
 
 /** The key of one run of signing, in additive shares: position a stands for key index signers[a]. */
 export interface AdditiveShares {

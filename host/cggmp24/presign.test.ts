@@ -3,6 +3,7 @@ import { utf8 } from '../base/bytes.ts';
 import { decode, DecodeError, encode } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import { createCore } from '../core/index.ts';
+import { Child } from '../curve/bip32.ts';
 import { G, modQ, mul, sum } from '../curve/secp256k1.ts';
 import { testParameters } from '../proofs/parameters.ts';
 import { seeded, smallParameters } from '../proofs/testing/instances.ts';
@@ -58,10 +59,10 @@ describe('presigning and signing', () => {
   });
 
   test('a child key is fixed at presigning, and its signature verifies under it alone', async () => {
-    const child = { path: [0, 5], shift: 987654321n };
+    const child = Child.of(group.keys[0]!, [0, 5]);
     const presignatures = values(await runPresign(group, [0, 2], { child }));
-    const publicKey = group.keys[0]!.publicKey.add(mul(G, child.shift));
-    expect(presignatures[0]!.publicKey.equals(publicKey)).toBe(true);
+    expect(child.publicKey.equals(group.keys[0]!.publicKey.add(mul(G, child.shift)))).toBe(true);
+    expect(presignatures[0]!.publicKey.equals(child.publicKey)).toBe(true);
     expect(presignatures[0]!.path).toEqual(child.path);
     expectSignature(presignatures);
   });

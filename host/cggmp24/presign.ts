@@ -10,6 +10,7 @@
 import { Fault, invariant, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { decrypt, encrypt, modN2, power, type Core } from '../core/types.ts';
+import type { Child } from '../curve/bip32.ts';
 import { G, invQ, modQ, mul, mulPublic, randomScalar, sgn, sum, type Point } from '../curve/secp256k1.ts';
 import type { ProofContext } from '../proofs/context.ts';
 import type { Parameters } from '../proofs/parameters.ts';
@@ -20,7 +21,7 @@ import { plusMinusPower, unit } from '../proofs/sampling.ts';
 import { hedged } from '../protocol/hedged.ts';
 import type { Rounds } from '../protocol/rounds.ts';
 import type { AuxInfo } from './aux-record.ts';
-import { additiveShares, additiveSharesProblem, type Child, type KeyShare } from './key-share.ts';
+import { additiveShares, additiveSharesProblem, type KeyShare } from './key-share.ts';
 import { elogDeltaStatement, elogGammaStatement, encGStatement, encKStatement, presignRounds, type Encrypted } from './presign-messages.ts';
 import { openingCommitment, presignatureId, presignatureProblem, type Presignature } from './presignature.ts';
 import { together, verifyEach } from './verify-each.ts';

@@ -6,11 +6,12 @@
  */
 import { utf8 } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
+import type { Child } from '../curve/bip32.ts';
 import type { Point } from '../curve/secp256k1.ts';
 import type { Parameters } from '../proofs/parameters.ts';
 import { Transcript } from '../protocol/transcript.ts';
 import type { AuxInfo } from './aux-record.ts';
-import { additiveKey, type Child, type KeyShare } from './key-share.ts';
+import { additiveKey, type KeyShare } from './key-share.ts';
 import type { Sighash } from './sighash.ts';
 
 export interface SessionBinding {

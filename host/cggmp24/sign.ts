@@ -18,8 +18,12 @@ export interface Signature {
   readonly recovery: number;
 }
 
+/** What the shares of a signature are checked against: a presignature, or what re-randomisation makes of one. */
+export type SigningPublic = Pick<PresignaturePublic, 'signers' | 'publicKey' | 'Gamma' | 'DeltaTilde' | 'STilde'>;
+export type SigningSecret = Pick<Presignature, 'kTilde' | 'chiTilde'>;
+
 /** σ_i = k̃_i·m + r·χ̃_i mod q. */
-export const partialSignature = (presignature: Presignature, message: Sighash): bigint =>
+export const partialSignature = (presignature: SigningSecret & Pick<SigningPublic, 'Gamma'>, message: Sighash): bigint =>
   modQ(presignature.kTilde * scalarOf(message) + nonceScalar(presignature) * presignature.chiTilde);
 
 /**
@@ -29,7 +33,7 @@ export const partialSignature = (presignature: Presignature, message: Sighash): 
  *
  * @throws Fault naming every signer whose share does not fit the presignature
  */
-export function combine(presignature: PresignaturePublic, message: Sighash, partials: ReadonlyMap<number, bigint>): Signature {
+export function combine(presignature: SigningPublic, message: Sighash, partials: ReadonlyMap<number, bigint>): Signature {
   const { signers, Gamma, publicKey } = presignature;
   const positions = signers.map((_, position) => position);
   invariant(partials.size === positions.length && positions.every((j) => partials.has(j)), 'one partial signature per signer');
@@ -50,7 +54,7 @@ export function combine(presignature: PresignaturePublic, message: Sighash, part
 }
 
 /** Whether σ_j ∈ Z_q and σ_j·Γ = m·Δ̃_j + r·S̃_j: the share of position j is what its presignature and the message determine. */
-export function partialFits(presignature: PresignaturePublic, message: Sighash, j: number, sigma: bigint): boolean {
+export function partialFits(presignature: SigningPublic, message: Sighash, j: number, sigma: bigint): boolean {
   const { Gamma, DeltaTilde, STilde } = presignature;
   if (sigma < 0n || sigma >= q) return false;
   return mulPublic(Gamma, sigma).equals(mulAddPublic(DeltaTilde[j]!, scalarOf(message), STilde[j]!, nonceScalar(presignature)));

@@ -47,3 +47,16 @@ export function tweakKey({ P, Y, s }: SharedKey): SharedKey {
     s: modQ((hasEvenY(P) ? s : -s) + t),
   };
 }
+
+/** The inverse of {@link tweakKey}, given the key before the tweak: back to shares of `internal`, with the sign it had. */
+export function untweakKey({ internal, Y, s }: { readonly internal: Point; readonly Y: readonly Point[]; readonly s: bigint }): SharedKey {
+  const t = tapTweak(internal);
+  const T = mulPublic(G, t);
+  return {
+    P: internal,
+    // Y_j := ±(Y_j − t·G)
+    Y: Y.map((Y_j) => evenPoint(internal, Y_j.subtract(T))),
+    // s_i := ±(s_i − t)
+    s: modQ(hasEvenY(internal) ? s - t : t - s),
+  };
+}

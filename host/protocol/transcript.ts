@@ -3,7 +3,7 @@
  * (cggmp24.md §2.1; plain concatenation is what TSSHOCK exploited). Challenges and commitments are derived from it (§2.3, 2.4).
  */
 import { createHash } from 'node:crypto';
-import { bitLength, bytesToBigint, concatBytes, equalBytes, magnitude, utf8 } from '../base/bytes.ts';
+import { bigintToBytes, bitLength, bytesToBigint, concatBytes, equalBytes, magnitude, utf8 } from '../base/bytes.ts';
 import { q, type Point } from '../curve/secp256k1.ts';
 
 const u32be = (n: number): Uint8Array => {
@@ -53,6 +53,11 @@ export class Transcript {
   integers(...list: readonly bigint[]): this {
     for (const n of list) this.integer(n);
     return this;
+  }
+  /** S: 32 bytes big endian. */
+  scalar(n: bigint): this {
+    if (n < 0n || n >= q) throw new RangeError('scalar is not in [0, q)');
+    return this.bytes(bigintToBytes(n, 32));
   }
   /** P: SEC1 compressed, 33 bytes; the identity is the single byte 0. */
   point(P: Point): this {
