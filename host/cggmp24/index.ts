@@ -3,7 +3,8 @@ export { auxInfo, type AuxOptions, type PrimeSource } from './aux-info.ts';
 export { auxHash, auxInfo as auxInfoCodec, checkAuxInfo, type AuxInfo, type PartyAux } from './aux-record.ts';
 export { keyShare, keyShareProblem, type KeyShare } from './key-share.ts';
 export { keygen, type KeygenOptions } from './keygen.ts';
-export { presign, type PresignOptions } from './presign.ts';
+export { presign, presignBatch, type PresignBatchOptions, type PresignOptions } from './presign.ts';
+export { batchLimit } from './presign-messages.ts';
 export {
   openingCommitment,
   presignature,

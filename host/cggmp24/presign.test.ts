@@ -68,7 +68,7 @@ describe('presigning and signing', () => {
   });
 
   describe('with a generator that repeats itself', () => {
-    const messages = presignRounds(smallParameters);
+    const messages = presignRounds(smallParameters, 2, 1);
     let runs: { own: Presignature; encrypted: Encrypted; affX: affG.Proof }[];
     let small: Group;
     beforeAll(async () => {
@@ -80,9 +80,9 @@ describe('presigning and signing', () => {
           return payload;
         };
         const [own] = values(await runPresign(small, [0, 1], { override, source: () => seeded('a restored virtual machine') }));
-        const encrypted = decode(messages.encrypted.codec, sent.get(messages.encrypted.name)!);
-        const { affX } = decode(messages.affine.codec, sent.get(messages.affine.name)!);
-        return { own: own!, encrypted, affX };
+        const [encrypted] = decode(messages.encrypted.codec, sent.get(messages.encrypted.name)!);
+        const [proofs] = decode(messages.productProofs.codec, sent.get(messages.productProofs.name)!);
+        return { own: own!, encrypted: encrypted!, affX: proofs!.affX };
       };
       runs = [await once(), await once()];
     });

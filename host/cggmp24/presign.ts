@@ -3,7 +3,10 @@
  * the message is one linear equation.
  *
  * Source: CGGMP24 (eprint 2021/060, revision 2024-10-21), three-round presigning; cggmp24.md §6.1, 6.7, 6.9. Every proof of every peer is
- * verified before the value it speaks of is used. Rounds 2 and 3 echo what everybody must hold alike, so that a later cheat is named by all.
+ * verified before the value it speaks of is used. All rounds echo what everybody must hold alike, so that a later cheat is named by all.
+ *
+ * One run makes a batch: every message is a list with one entry per presignature, and each entry is an execution of its own, with its own sid in
+ * every proof, nonce and commitment. What they share is the three rounds, and the cost of verification.
  *
  * Indices of the run are positions in the signer set; the sid binds the set through its identity keys.
  */
@@ -20,11 +23,24 @@ import * as encElg from '../proofs/pi-enc-elg.ts';
 import { plusMinusPower, unit } from '../proofs/sampling.ts';
 import { hedged } from '../protocol/hedged.ts';
 import type { Rounds } from '../protocol/rounds.ts';
+import { Transcript } from '../protocol/transcript.ts';
 import type { AuxInfo } from './aux-record.ts';
 import { additiveShares, additiveSharesProblem, type KeyShare } from './key-share.ts';
-import { elogDeltaStatement, elogGammaStatement, encGStatement, encKStatement, presignRounds, type Encrypted } from './presign-messages.ts';
+import {
+  checkBatch,
+  elogDeltaStatement,
+  elogGammaStatement,
+  encGStatement,
+  encKStatement,
+  presignRounds,
+  productsFor,
+  type Encrypted,
+  type Multiplied,
+  type Products,
+} from './presign-messages.ts';
+import { failingSum, sumFailed, totalDelta, type Element, type Mask } from './presign-sums.ts';
 import { openingCommitment, presignatureId, presignatureProblem, type Presignature } from './presignature.ts';
-import { together, verifyEach } from './verify-each.ts';
+import { demandUnits, everyElement, together, verifyEach } from './verify-each.ts';
 
 export interface PresignOptions {
   /** A run of exactly t participants, in the order of `signers`; its sid from `signingSessionId`. */
@@ -40,54 +56,61 @@ export interface PresignOptions {
   /** Sign under a key derived from `key`: fixed here, never afterwards. */
   readonly child?: Child;
 }
+export interface PresignBatchOptions extends PresignOptions {
+  /** Presignatures to make, the same number at all signers; at most `batchLimit`. */
+  readonly count: number;
+}
+
+/** One presignature: a batch of one. */
+export async function presign(options: PresignOptions): Promise<Presignature> {
+  const [presignature] = await presignBatch({ ...options, count: 1 });
+  invariant(presignature !== undefined, 'a batch of one has one element');
+  return presignature;
+}
+
+/** The sid of element k of a run: no proof, opening or presignature of one element passes for another's. */
+export const elementSid = (sid: Uint8Array, k: number): Uint8Array => new Transcript('presign-item/v1').bytes(sid).u32(k).digest();
 
 /**
- * @throws Refusal for a signer set, key or aux data that do not fit; Fault naming the culprits, or nobody when the sums of round 3 are wrong (who
- * is at fault then takes the error rounds of §6.8). After any fault the run is dead: nothing of it is used again.
+ * All presignatures of the batch, or none: one wrong message of a signer ends the run for every element.
+ *
+ * @throws Refusal for a signer set, count, key or aux data that do not fit; Fault naming the culprits, or nobody when the sums of round 3 are wrong
+ * (presign-sums.ts). After any fault the run is dead: nothing of it is used again.
  *
  * Secrets: k, γ, masks and nonces are BigInts, which JavaScript cannot overwrite; they become unreachable when the run ends, and the process
  * counts as tainted until it exits. Only k̃, χ̃ and o leave this function.
  */
-export async function presign(options: PresignOptions): Promise<Presignature> {
-  const { rounds, signers, key, aux, core, parameters, child } = options;
-  const { sid, me, n: t, peers } = rounds;
+export async function presignBatch(options: PresignBatchOptions): Promise<Presignature[]> {
+  const { rounds, signers, key, aux, core, parameters, child, count } = options;
+  const { me, n: t, peers } = rounds;
   const { x, X, publicKey } = convert(options);
   // Everything that this run draws, the masks of its proofs included: one of them used twice gives x away as surely as a nonce.
-  const random = hedged(options.random, x, sid);
-  const messages = presignRounds(parameters);
+  const random = hedged(options.random, x, rounds.sid);
+  const messages = presignRounds(parameters, t, count);
   const own = aux.secret;
   const paillier = (position: number) => aux.parties[signers[position]!]!.paillier;
   const pedersen = (position: number) => aux.parties[signers[position]!]!.pedersen;
-  const context = (label: string, prover: number, verifier?: number): ProofContext => ({
-    sid, prover, label, parameters, random, core, ...(verifier !== undefined && { verifier }),
+  const positions = Array.from({ length: t }, (_, j) => j);
+  const elements = Array.from({ length: count }, (_, k) => k);
+  const sids = elements.map((k) => elementSid(rounds.sid, k));
+  const context = (k: number, label: string, prover: number, verifier?: number): ProofContext => ({
+    sid: sids[k]!, prover, label, parameters, random, core, ...(verifier !== undefined && { verifier }),
   }); // prettier-ignore
-  const toEachPeer = async <T>(make: (peer: number) => Promise<T>): Promise<Map<number, T>> =>
-    new Map(await Promise.all(peers.map(async (peer) => [peer, await make(peer)] as const)));
+  /** `make` for every element, one list. */
+  const forEach = <T>(make: (k: number) => Promise<T>): Promise<T[]> => Promise.all(elements.map(make));
+  /** The same for every peer. */
+  const toEachPeer = async <T>(make: (peer: number, k: number) => Promise<T>): Promise<Map<number, T[]>> =>
+    new Map(await Promise.all(peers.map(async (peer) => [peer, await forEach((k) => make(peer, k))] as const)));
+  const verifyAll = (verify: (k: number) => Promise<void>) => everyElement(count, verify);
 
   // Round 1: encrypt k_i and γ_i, to oneself (Paillier) and to nobody (El-Gamal under a random point).
-  const k = randomScalar(random);
-  const gamma = randomScalar(random);
-  const rho = unit(random, own.paillier.n);
-  const nu = unit(random, own.paillier.n);
-  const a = randomScalar(random);
-  const b = randomScalar(random);
-  const Y = mul(G, randomScalar(random)); // nobody keeps its logarithm
-  const opening = random.bytes(32);
-  const [K_i, G_i] = await core.run([encrypt(own.paillier, sgn(k), rho), encrypt(own.paillier, sgn(gamma), nu)]);
-  const encrypted: Encrypted = {
-    K: K_i,
-    G: G_i,
-    Y,
-    A1: mul(G, a),
-    A2: mul(Y, a).add(mul(G, k)),
-    B1: mul(G, b),
-    B2: mul(Y, b).add(mul(G, gamma)),
-    Co: openingCommitment(sid, me, opening),
-  };
-  const encryptedProofs = await toEachPeer(async (j) => {
+  const nonces = await forEach(encryptNonces);
+  const encrypted = nonces.map((nonce) => nonce.encrypted);
+  const encryptedProofs = await toEachPeer(async (j, k) => {
+    const { k: k_i, gamma, rho, nu, a, b } = nonces[k]!;
     const [encK, encG] = await Promise.all([
-      encElg.prove(encKStatement(pedersen(j), own.paillier, encrypted), { x: sgn(k), rho, b: a }, context('enc-K', me, j)),
-      encElg.prove(encGStatement(pedersen(j), own.paillier, encrypted), { x: sgn(gamma), rho: nu, b }, context('enc-G', me, j)),
+      encElg.prove(encKStatement(pedersen(j), own.paillier, encrypted[k]!), { x: sgn(k_i), rho, b: a }, context(k, 'enc-K', me, j)),
+      encElg.prove(encGStatement(pedersen(j), own.paillier, encrypted[k]!), { x: sgn(gamma), rho: nu, b }, context(k, 'enc-G', me, j)),
     ]);
     return { encK, encG };
   });
@@ -95,142 +118,253 @@ export async function presign(options: PresignOptions): Promise<Presignature> {
     rounds.echo(messages.encrypted, encrypted),
     rounds.send(messages.encryptedProofs, encryptedProofs),
   );
-  const first = (position: number): Encrypted => (position === me ? encrypted : received.get(position)!);
+  const first = (position: number, k: number): Encrypted => (position === me ? encrypted : received.get(position)!)[k]!;
 
   // Round 2: both proofs of everybody, then Γ_i and, on each peer's K_j, the two multiplications.
   await verifyEach(rounds, {
     'enc-K': {
       round: messages.encryptedProofs,
       verify: (j) =>
-        encElg.verify(encKStatement(own.pedersen, paillier(j), first(j)), receivedProofs.get(j)!.encK, context('enc-K', j, me)),
+        verifyAll((k) =>
+          encElg.verify(encKStatement(own.pedersen, paillier(j), first(j, k)), receivedProofs.get(j)![k]!.encK, context(k, 'enc-K', j, me)),
+        ),
     },
     'enc-G': {
       round: messages.encryptedProofs,
       verify: (j) =>
-        encElg.verify(encGStatement(own.pedersen, paillier(j), first(j)), receivedProofs.get(j)!.encG, context('enc-G', j, me)),
+        verifyAll((k) =>
+          encElg.verify(encGStatement(own.pedersen, paillier(j), first(j, k)), receivedProofs.get(j)![k]!.encG, context(k, 'enc-G', j, me)),
+        ),
     },
   });
-  const Gamma_i = mul(G, gamma);
-  const elogGamma = await elog.prove(elogGammaStatement(encrypted, Gamma_i), { y: gamma, lambda: b }, context('elog-Gamma', me));
-  const products = await toEachPeer(async (j) => {
-    const [byGamma, byX] = await Promise.all([multiply(j, sgn(gamma), Gamma_i, 'aff-gamma'), multiply(j, sgn(x), X[me]!, 'aff-x')]);
+  const Gammas = nonces.map(({ gamma }) => mul(G, gamma));
+  const multiplications = await toEachPeer(async (j, k) => {
+    const [byGamma, byX] = await Promise.all([
+      multiply(j, k, sgn(nonces[k]!.gamma), Gammas[k]!, 'aff-gamma'),
+      multiply(j, k, sgn(x), X[me]!, 'aff-x'),
+    ]);
     return { byGamma, byX };
   });
-  const affine = new Map(
-    [...products].map(([j, { byGamma, byX }]) => [
-      j,
-      { D: byGamma.D, F: byGamma.F, hatD: byX.D, hatF: byX.F, affGamma: byGamma.proof, affX: byX.proof },
-    ]),
+  const multiplied = await forEach(async (k): Promise<Multiplied> => {
+    const { gamma, b } = nonces[k]!;
+    const products = peers.map((j): Products => {
+      const { byGamma, byX } = multiplications.get(j)![k]!;
+      return { D: byGamma.D, F: byGamma.F, hatD: byX.D, hatF: byX.F };
+    });
+    const statement = elogGammaStatement(encrypted[k]!, Gammas[k]!);
+    return {
+      Gamma: Gammas[k]!,
+      elogGamma: await elog.prove(statement, { y: gamma, lambda: b }, context(k, 'elog-Gamma', me)),
+      products,
+    };
+  });
+  const productProofs = new Map(
+    [...multiplications].map(([j, made]) => [j, made.map(({ byGamma, byX }) => ({ affGamma: byGamma.proof, affX: byX.proof }))]),
   );
-  const [receivedGamma, receivedAffine] = await together(
-    rounds.echo(messages.gamma, { Gamma: Gamma_i, elogGamma }),
-    rounds.send(messages.affine, affine),
+  const [receivedProducts, receivedProductProofs] = await together(
+    rounds.echo(messages.products, multiplied),
+    rounds.send(messages.productProofs, productProofs),
   );
+  const second = (position: number, k: number): Multiplied => (position === me ? multiplied : receivedProducts.get(position)!)[k]!;
+  const products = (author: number, receiver: number, k: number): Products => productsFor(author, receiver, second(author, k));
 
   // Round 3: all proofs of everybody, then the additive shares of γ·k and x·k.
-  const affStatement = (j: number, D: bigint, F: bigint, of: Point): affG.Statement => ({
-    setup: own.pedersen, N0: own.paillier, N1: paillier(j), C: K_i, D, Y: F, X: of,
+  const affStatement = (j: number, k: number, D: bigint, F: bigint, of: Point): affG.Statement => ({
+    setup: own.pedersen, N0: own.paillier, N1: paillier(j), C: encrypted[k]!.K, D, Y: F, X: of,
   }); // prettier-ignore
   await verifyEach(rounds, {
+    // Those for others as well: they are in the error rounds' statements, and everybody sees and names who sent one that would factor a modulus.
+    'D, F, D̂, F̂': { round: messages.products, verify: checkCiphertexts },
     'elog-Gamma': {
-      round: messages.gamma,
-      verify: (j) => {
-        const { Gamma: Gamma_j, elogGamma: proof } = receivedGamma.get(j)!;
-        return elog.verify(elogGammaStatement(first(j), Gamma_j), proof, context('elog-Gamma', j));
-      },
+      round: messages.products,
+      verify: (j) =>
+        verifyAll((k) => {
+          const { Gamma, elogGamma } = second(j, k);
+          return elog.verify(elogGammaStatement(first(j, k), Gamma), elogGamma, context(k, 'elog-Gamma', j));
+        }),
     },
     'aff-gamma': {
-      round: messages.affine,
-      verify: (j) => {
-        const { D, F, affGamma } = receivedAffine.get(j)!;
-        return affG.verify(affStatement(j, D, F, receivedGamma.get(j)!.Gamma), affGamma, context('aff-gamma', j, me));
-      },
+      round: messages.productProofs,
+      verify: (j) =>
+        verifyAll((k) => {
+          const { D, F } = products(j, me, k);
+          const statement = affStatement(j, k, D, F, second(j, k).Gamma);
+          return affG.verify(statement, receivedProductProofs.get(j)![k]!.affGamma, context(k, 'aff-gamma', j, me));
+        }),
     },
     'aff-x': {
-      round: messages.affine,
-      verify: (j) => {
-        const { hatD, hatF, affX } = receivedAffine.get(j)!;
-        return affG.verify(affStatement(j, hatD, hatF, X[j]!), affX, context('aff-x', j, me));
-      },
+      round: messages.productProofs,
+      verify: (j) =>
+        verifyAll((k) => {
+          const { hatD, hatF } = products(j, me, k);
+          const statement = affStatement(j, k, hatD, hatF, X[j]!);
+          return affG.verify(statement, receivedProductProofs.get(j)![k]!.affX, context(k, 'aff-x', j, me));
+        }),
     },
   });
-  const Gamma = sum([Gamma_i, ...[...receivedGamma.values()].map((message) => message.Gamma)]);
-  if (Gamma.is0()) throw new Fault([], 'Σ Γ_j = O', { round: messages.gamma.name, detail: 'the nonce point is the identity' });
-  const Delta_i = mul(Gamma, k);
-  // Σ_j dec(D_j) = dec(∏ D_j): every aff-g of this receiver holds, so the sum is far below N/2 (§9.4 g).
-  const [alpha, hatAlpha] = await core.run([
-    decrypt(own.paillier, product([...receivedAffine.values()].map(({ D }) => D))),
-    decrypt(own.paillier, product([...receivedAffine.values()].map(({ hatD }) => hatD))),
-  ]);
-  // δ_i = γ_i·k_i + Σ_{j≠i} (dec_i(D_{i,j}) + β_{i→j}),   χ_i = x_i·k_i + Σ_{j≠i} (dec_i(D̂_{i,j}) + β̂_{i→j})   mod q
-  const delta_i = modQ(gamma * k + alpha + [...products.values()].reduce((total, { byGamma }) => total + byGamma.beta, 0n));
-  const chi = modQ(x * k + hatAlpha + [...products.values()].reduce((total, { byX }) => total + byX.beta, 0n));
-  const S_i = mul(Gamma, chi);
-  const elogDelta = await elog.prove(elogDeltaStatement(encrypted, Delta_i, Gamma), { y: k, lambda: a }, context('elog-Delta', me));
-  const third = await rounds.echo(messages.delta, { delta: delta_i, S: S_i, Delta: Delta_i, elogDelta });
+  const shares = await forEach(addShares);
+  const third = await rounds.echo(
+    messages.delta,
+    shares.map(({ message }) => message),
+  );
 
   // Output.
   await verifyEach(rounds, {
     'elog-Delta': {
       round: messages.delta,
-      verify: (j) => {
-        const { Delta: Delta_j, elogDelta: proof } = third.get(j)!;
-        return elog.verify(elogDeltaStatement(first(j), Delta_j, Gamma), proof, context('elog-Delta', j));
-      },
+      verify: (j) =>
+        verifyAll((k) => {
+          const { Delta, elogDelta } = third.get(j)![k]!;
+          return elog.verify(elogDeltaStatement(first(j, k), Delta, shares[k]!.Gamma), elogDelta, context(k, 'elog-Delta', j));
+        }),
     },
   });
-  const outputs = Array.from({ length: t }, (_, j) => (j === me ? { delta: delta_i, S: S_i, Delta: Delta_i } : third.get(j)!));
-  const delta = modQ(outputs.reduce((total, output) => total + output.delta, 0n));
-  checkSums(delta, outputs, publicKey, messages.delta.name);
+  const ended = elements.map(endOf);
+  for (const element of ended) {
+    const failing = failingSum(element);
+    if (failing !== undefined) throw await sumFailed(rounds, element, failing, messages.delta.name);
+  }
+  return ended.map(presignatureOf);
 
-  const inverse = invQ(delta);
-  const presignature: Presignature = {
-    version: 1,
-    id: presignatureId(sid, Gamma),
-    keyId: key.keyId,
-    epoch: key.epoch,
-    sid,
-    signers: [...signers],
-    path: [...(child?.path ?? [])],
-    publicKey,
-    Gamma,
-    DeltaTilde: outputs.map(({ Delta }) => mulPublic(Delta, inverse)),
-    STilde: outputs.map(({ S }) => mulPublic(S, inverse)),
-    commitments: outputs.map((_, j) => first(j).Co),
-    position: me,
-    kTilde: modQ(k * inverse),
-    chiTilde: modQ(chi * inverse),
-    opening,
-  };
-  const problem = presignatureProblem(presignature);
-  invariant(problem === undefined, `the new presignature is consistent: ${problem}`);
-  return presignature;
+  /** k_i, γ_i with their nonces, and what everybody sees of them. */
+  async function encryptNonces(k: number) {
+    const k_i = randomScalar(random);
+    const gamma = randomScalar(random);
+    const rho = unit(random, own.paillier.n);
+    const nu = unit(random, own.paillier.n);
+    const a = randomScalar(random);
+    const b = randomScalar(random);
+    const Y = mul(G, randomScalar(random)); // nobody keeps its logarithm
+    const opening = random.bytes(32);
+    const [K, G_i] = await core.run([encrypt(own.paillier, sgn(k_i), rho), encrypt(own.paillier, sgn(gamma), nu)]);
+    const message: Encrypted = {
+      K,
+      G: G_i,
+      Y,
+      A1: mul(G, a),
+      A2: mul(Y, a).add(mul(G, k_i)),
+      B1: mul(G, b),
+      B2: mul(Y, b).add(mul(G, gamma)),
+      Co: openingCommitment(sids[k]!, me, opening),
+    };
+    return { k: k_i, gamma, rho, nu, a, b, opening, encrypted: message };
+  }
 
   /** D = K_j^y·enc_j(−β; s) and F = enc_i(−β; r) for the secret y with point Y, and Π^aff-g of it for j (witness y, −β: §5.6). */
-  async function multiply(j: number, y: bigint, of: Point, label: 'aff-gamma' | 'aff-x') {
-    const { K } = first(j);
+  async function multiply(j: number, k: number, y: bigint, of: Point, label: 'aff-gamma' | 'aff-x') {
+    const { K } = first(j, k);
     const [N0, N1] = [paillier(j), own.paillier];
-    const beta = plusMinusPower(random, parameters.ellPrime);
-    const r = unit(random, N1.n);
-    const s = unit(random, N0.n);
-    const [shifted, mask, F] = await core.run([power(modN2(N0), [K, y]), encrypt(N0, -beta, s), encrypt(N1, -beta, r)]);
-    const D = (shifted * mask) % (N0.n * N0.n);
+    const mask: Mask = { beta: plusMinusPower(random, parameters.ellPrime), r: unit(random, N1.n), s: unit(random, N0.n) };
+    const { beta, r, s } = mask;
+    const [shifted, masked, F] = await core.run([power(modN2(N0), [K, y]), encrypt(N0, -beta, s), encrypt(N1, -beta, r)]);
+    const D = (shifted * masked) % (N0.n * N0.n);
     const proof = await affG.prove(
       { setup: pedersen(j), N0, N1, C: K, D, Y: F, X: of },
       { x: y, y: -beta, rho: s, rhoY: r },
-      context(label, me, j),
+      context(k, label, me, j),
     );
-    return { D, F, proof, beta };
+    return { D, F, proof, mask };
+  }
+
+  /** All ciphertexts that `j` made, for whomever: units modulo N², one gcd per modulus. */
+  function checkCiphertexts(j: number): Promise<void> {
+    const others = positions.filter((l) => l !== j);
+    const made = (l: number) => elements.map((k) => products(j, l, k));
+    return demandUnits(core, [
+      ...others.map((l) => ({ name: `N_${l}`, n: paillier(l).n, values: made(l).flatMap(({ D, hatD }) => [D, hatD]) })),
+      { name: `N_${j}`, n: paillier(j).n, values: others.flatMap((l) => made(l).flatMap(({ F, hatF }) => [F, hatF])) },
+    ]);
+  }
+
+  /** Γ, δ_i, χ_i, and the message of round 3. */
+  async function addShares(k: number) {
+    const { k: k_i, gamma, a } = nonces[k]!;
+    const Gamma = sum(positions.map((j) => second(j, k).Gamma));
+    if (Gamma.is0()) throw new Fault([], 'Σ Γ_j = O', { round: messages.products.name, detail: 'the nonce point is the identity' });
+    const Delta = mul(Gamma, k_i);
+    // Σ_j dec(D_j) = dec(∏ D_j): every aff-g of this receiver holds, so the sum is far below N/2 (§9.4 g).
+    const [alpha, hatAlpha] = await core.run([
+      decrypt(own.paillier, product(peers.map((j) => products(j, me, k).D))),
+      decrypt(own.paillier, product(peers.map((j) => products(j, me, k).hatD))),
+    ]);
+    const masks = peers.map((j) => multiplications.get(j)![k]!);
+    // δ_i = γ_i·k_i + Σ_{j≠i} (dec_i(D_{i,j}) + β_{i→j}),   χ_i = x_i·k_i + Σ_{j≠i} (dec_i(D̂_{i,j}) + β̂_{i→j})   mod q
+    const delta = modQ(gamma * k_i + alpha + masks.reduce((total, { byGamma }) => total + byGamma.mask.beta, 0n));
+    const chi = modQ(x * k_i + hatAlpha + masks.reduce((total, { byX }) => total + byX.mask.beta, 0n));
+    const statement = elogDeltaStatement(encrypted[k]!, Delta, Gamma);
+    const elogDelta = await elog.prove(statement, { y: k_i, lambda: a }, context(k, 'elog-Delta', me));
+    return { Gamma, chi, message: { delta, S: mul(Gamma, chi), Delta, elogDelta } };
   }
 
   function product(ciphertexts: readonly bigint[]): bigint {
     const modulus = own.paillier.n * own.paillier.n;
     return ciphertexts.reduce((total, C) => (total * C) % modulus, 1n);
   }
+
+  function endOf(k: number): Element {
+    const { k: k_i, gamma } = nonces[k]!;
+    const { Gamma, chi, message } = shares[k]!;
+    return {
+      index: k,
+      sid: sids[k]!,
+      context: (label, prover, verifier) => context(k, label, prover, verifier),
+      public: {
+        publicKey,
+        K: positions.map((j) => first(j, k).K),
+        X,
+        Gammas: positions.map((j) => second(j, k).Gamma),
+        Gamma,
+        products: (author, receiver) => products(author, receiver, k),
+        outputs: positions.map((j) => (j === me ? message : third.get(j)![k]!)),
+      },
+      secret: {
+        k: k_i,
+        gamma,
+        x,
+        chi,
+        masks: new Map(
+          peers.map((j) => {
+            const { byGamma, byX } = multiplications.get(j)![k]!;
+            return [j, { byGamma: byGamma.mask, byX: byX.mask }];
+          }),
+        ),
+      },
+    };
+  }
+
+  function presignatureOf(element: Element): Presignature {
+    const { index, sid } = element;
+    const { Gamma, outputs } = element.public;
+    const delta = totalDelta(element);
+    // With both sums right, δ = 0 means Σ k_j = 0 for nonces that were all committed to in round 1: probability 2^−256.
+    if (delta === 0n) throw new Fault([], 'δ = 0', { round: messages.delta.name, detail: 'δ ≠ 0' });
+    const inverse = invQ(delta);
+    const presignature: Presignature = {
+      version: 1,
+      id: presignatureId(sid, Gamma),
+      keyId: key.keyId,
+      epoch: key.epoch,
+      sid,
+      signers: [...signers],
+      path: [...(child?.path ?? [])],
+      publicKey,
+      Gamma,
+      DeltaTilde: outputs.map(({ Delta }) => mulPublic(Delta, inverse)),
+      STilde: outputs.map(({ S }) => mulPublic(S, inverse)),
+      commitments: positions.map((j) => first(j, index).Co),
+      position: me,
+      kTilde: modQ(element.secret.k * inverse),
+      chiTilde: modQ(element.secret.chi * inverse),
+      opening: nonces[index]!.opening,
+    };
+    const problem = presignatureProblem(presignature);
+    invariant(problem === undefined, `the new presignature is consistent: ${problem}`);
+    return presignature;
+  }
 }
 
 /** The key in additive shares for this signer set, and everything that must fit together before the first secret is drawn. */
-function convert({ rounds, signers, key, aux, parameters, child }: PresignOptions) {
+function convert({ rounds, signers, key, aux, parameters, child, count }: PresignBatchOptions) {
   const refuse = (field: string, message: string, remedy: string) => new Refusal('signing_inputs', field, message, remedy, 422);
   if (aux.parameters !== parameters.name || aux.parties.length !== key.n || aux.index !== key.index) {
     const found = `party ${aux.index} of ${aux.parties.length} with ${aux.parameters} parameters`;
@@ -240,19 +374,8 @@ function convert({ rounds, signers, key, aux, parameters, child }: PresignOption
   if (rounds.n !== signers.length || signers[rounds.me] !== key.index) {
     throw refuse('signers', `the run has ${rounds.n} parties and this is number ${rounds.me}`, 'Run with the signers in ascending order.');
   }
+  checkBatch(parameters, rounds.n, count);
   const problem = additiveSharesProblem(shares, rounds.me);
   invariant(problem === undefined, `the additive shares are consistent: ${problem}`);
   return shares;
-}
-
-/**
- * δ·G = Σ Δ_j and δ·PK = Σ S_j. All individual proofs hold by now, so a failure means that somebody's δ_j or S_j is not what its ciphertexts say;
- * only the error rounds of §6.8 can tell whose. The run is dead either way.
- */
-function checkSums(delta: bigint, outputs: readonly { S: Point; Delta: Point }[], publicKey: Point, round: string): void {
-  const unattributed = (equation: string): Fault =>
-    new Fault([], `${equation} does not hold: a signer gave a wrong value in ${round}`, { round, detail: equation });
-  if (delta === 0n) throw unattributed('δ ≠ 0');
-  if (!mulPublic(G, delta).equals(sum(outputs.map(({ Delta }) => Delta)))) throw unattributed('δ·G = Σ Δ_j');
-  if (!mulPublic(publicKey, delta).equals(sum(outputs.map(({ S }) => S)))) throw unattributed('δ·PK = Σ S_j');
 }

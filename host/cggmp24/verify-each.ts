@@ -3,6 +3,7 @@
  * what was listed, so that no control flow can skip one (cggmp24.md §8 row 30). All failures are collected before anybody is blamed.
  */
 import { Fault, invariant } from '../base/errors.ts';
+import { coprime, type Core } from '../core/types.ts';
 import { ProofRejected } from '../proofs/context.ts';
 import type { Round, Rounds } from '../protocol/rounds.ts';
 
@@ -17,6 +18,39 @@ export class CheckFailed extends Error {
 export function demand(holds: boolean, condition: string): void {
   if (!holds) throw new CheckFailed(`${condition} does not hold`);
 }
+
+/** 0 < C < N² and gcd(C, N) = 1 for all `values` of each modulus, with one gcd per modulus. `name` is that of N. */
+export async function demandUnits(
+  core: Core,
+  groups: readonly { readonly name: string; readonly n: bigint; readonly values: readonly bigint[] }[],
+): Promise<void> {
+  const condition = (name: string) => `C ∈ Z*_{${name}²} for every ciphertext under ${name}`;
+  for (const { name, n, values } of groups) {
+    demand(
+      values.every((C) => 0n < C && C < n * n && C % n !== 0n),
+      condition(name),
+    );
+  }
+  const residues = (n: bigint, values: readonly bigint[]) => values.map((C) => C % n);
+  const verdicts = await core.run(groups.map(({ n, values }) => coprime(n, residues(n, values))));
+  for (const [k, { name }] of groups.entries()) demand(verdicts[k] === 1n, condition(name));
+}
+
+/**
+ * `verify` for every element of a batch, concurrently. All are awaited. @throws what the first element that fails throws, with its number where
+ * there are several; an error that is not the peer's fault goes first.
+ */
+export async function everyElement(count: number, verify: (element: number) => Promise<void>): Promise<void> {
+  const results = await Promise.allSettled(Array.from({ length: count }, (_, k) => verify(k)));
+  const errors = results.map((result) => (result.status === 'rejected' ? (result.reason as unknown) : undefined));
+  const ours = errors.find((error) => error !== undefined && !blames(error));
+  if (ours !== undefined) throw ours;
+  const k = errors.findIndex((error) => error !== undefined);
+  if (k < 0) return;
+  throw count === 1 ? errors[k] : new CheckFailed(`element ${k}: ${(errors[k] as Error).message}`);
+}
+
+const blames = (error: unknown): error is ProofRejected | CheckFailed => error instanceof ProofRejected || error instanceof CheckFailed;
 
 export interface Check {
   /** The round whose message is checked: that message is the evidence. */
@@ -41,7 +75,7 @@ export async function verifyEach(rounds: Rounds, checks: Readonly<Record<string,
     if (result.status === 'fulfilled') continue;
     const { peer, name, round } = listed[k]!;
     const error: unknown = result.reason;
-    if (!(error instanceof ProofRejected || error instanceof CheckFailed)) throw error;
+    if (!blames(error)) throw error;
     failures.push({ peer, round, reason: `${name}: ${error.message}` });
   }
   if (failures.length > 0) throw blame(rounds, failures);

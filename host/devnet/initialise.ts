@@ -104,7 +104,7 @@ function nodeToml(files: Layout, cluster: ClusterFile, node: ClusterFile['nodes'
     postgres: { url_file: relative(own.postgresUrl), owner_url_file: relative(own.postgresOwnerUrl) },
     bitcoin: { esplora_url: `http://${LOOPBACK}:${cluster.chain_port}`, poll_seconds: 1 },
     api: { host: LOOPBACK, port: node.api_port, token_public_key: relative(files.tokenPublicKey), rate_per_second: 100, burst: 200 },
-    pool: { target: 10, batch: 2 },
+    pool: { target: 10, batch: 10 },
     core: { threads: 2 },
   });
   return `# ${node.id} of the local cluster. All settings: docs/operations.md.\n${config}\n`;

@@ -67,7 +67,7 @@ const schema = z.strictObject({
       /** Presignatures to keep ready per wallet; 0 switches the pool off (every payment is signed interactively). */
       target: z.int().min(0).max(1000).default(20),
       /** Presignatures made in one job. */
-      batch: z.int().min(1).max(50).default(5),
+      batch: z.int().min(1).max(50).default(20),
       /** Seconds between looks at the level. */
       check_seconds: z.number().min(1).max(3600).default(10),
       /** Presignatures older than this are discarded. */

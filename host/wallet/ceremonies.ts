@@ -7,7 +7,8 @@ import { hex, utf8 } from '../base/bytes.ts';
 import { Defect, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
 import { auxInfo } from '../cggmp24/aux-info.ts';
 import { keygen as ecdsaKeygen } from '../cggmp24/keygen.ts';
-import { presign } from '../cggmp24/presign.ts';
+import { presignBatch } from '../cggmp24/presign.ts';
+import { batchLimit } from '../cggmp24/presign-messages.ts';
 import { presignature as presignatureCodec } from '../cggmp24/presignature.ts';
 import { sessionId, signingSessionId } from '../cggmp24/session.ts';
 import { sessionIdentity } from '../consensus/identity.ts';
@@ -33,7 +34,11 @@ const cancelMethod = method('ceremony.cancel', cancellation, accepted);
 const auxMethod = method('ceremony.aux', auxQuery, auxAnswer);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
-const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 60_000 } as const;
+const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 50_000 } as const;
+/** And in presigning this much longer for each presignature of a batch: all of them are computed before anything is sent. */
+const ELEMENT_TIMEOUT_MS = 10_000;
+/** Presignatures of one run. More would save little, hold more memory, and leave a stopped job waiting for longer. */
+const PRESIGN_BATCH = 10;
 /** A member whose link is down this long ends a ceremony that waits for it. */
 const LOST_AFTER_MS = 10_000;
 /** How long an invitation waits for the ceremony before it to end here. */
@@ -299,27 +304,34 @@ export class Ceremonies {
     const aux = keyring.aux(committee);
     if (key.protocol !== 'cggmp24' || aux === undefined) throw new Defect('the invitation was checked');
     const core = atPriority(context.core, 'refill');
-    for (let made = 0; made < invite.count; made++) {
+    const limit = Math.min(PRESIGN_BATCH, batchLimit(parameters, t));
+    for (let made = 0; made < invite.count;) {
       const begin = context.clock();
+      // Everybody cuts the job alike. Between two batches nothing is held, and a job that was stopped ends.
+      const count = Math.min(limit, invite.count - made);
       const nonce = sha256(new Transcript('presign-batch/v1').bytes(invite.nonce).u32(made).preimage());
       const sid = signingSessionId({ protocol: 'presign', signers: invite.signers, key: key.share, aux, parameters, nonce, identities });
-      const result = await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.presign, 'bulk', (rounds) =>
-        presign({ rounds, signers: invite.signers, key: key.share, aux, random, core, parameters }),
+      const timeout = ROUND_TIMEOUT_MS.presign + count * ELEMENT_TIMEOUT_MS;
+      const batch = await this.#withRounds(id, sid, parties, timeout, 'bulk', (rounds) =>
+        presignBatch({ rounds, signers: invite.signers, key: key.share, aux, random, core, parameters, count }),
       );
-      const record = encode(presignatureCodec, result);
-      await this.pools.of(walletId).add({
-        id: result.id,
-        sid: result.sid,
-        noncePoint: result.Gamma.toBytes(true),
-        signers: parties,
-        createdAt: invite.createdAt + made,
-        keyId: utf8(walletId),
-        epoch: result.epoch,
-        generationMs: context.clock() - begin,
-        secret: record,
-      });
-      record.fill(0);
-      this.#progress(id, 'presignatures', made + 1, invite.count);
+      for (const [k, result] of batch.entries()) {
+        const record = encode(presignatureCodec, result);
+        await this.pools.of(walletId).add({
+          id: result.id,
+          sid: result.sid,
+          noncePoint: result.Gamma.toBytes(true),
+          signers: parties,
+          createdAt: invite.createdAt + made + k,
+          keyId: utf8(walletId),
+          epoch: result.epoch,
+          generationMs: Math.ceil((context.clock() - begin) / count),
+          secret: record,
+        });
+        record.fill(0);
+      }
+      made += count;
+      this.#progress(id, 'presignatures', made, invite.count);
     }
   }
 

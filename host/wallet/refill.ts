@@ -15,9 +15,22 @@ const levelsMethod = method('pool.levels', walletQuery, poolLevels);
 /** More sets than this are not told apart: C(16, 8) of them would each need a presignature. */
 const MAX_SETS = 64;
 
+/**
+ * A pool is refilled when this part of it is missing, not at the first presignature that was used: made together for one signer set, presignatures
+ * share the cost of verification.
+ */
+const REFILL_FRACTION = 4;
+
+interface GenerateOptions {
+  /** Presignatures that one signer set gets before the next poorest is looked for. */
+  readonly chunk?: number;
+}
+
 export class Refill {
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
+  /** Ends jobs between two signer sets; what is made by then stays. */
+  readonly #stopped = new AbortController();
 
   constructor(
     private readonly context: WalletContext,
@@ -52,6 +65,7 @@ export class Refill {
   async stop(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
+    this.#stopped.abort(new Unavailable(this.context.self, `${this.context.self} is stopping`, 'start it again'));
     await this.#running;
   }
 
@@ -65,19 +79,28 @@ export class Refill {
       const reachable = online(context);
       if (key.committee.find((node) => reachable.has(node)) !== context.self || this.keyring.aux(key.committee) === undefined) continue;
       const ready = [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
-      const missing = context.pool.target - ready;
-      if (missing > 0 && !this.pools.generating.has(walletId)) await this.generate(walletId, Math.min(missing, context.pool.batch));
+      const { target, batch } = context.pool;
+      const missing = target - ready;
+      if (missing <= 0 || missing < Math.floor(target / REFILL_FRACTION) || this.pools.generating.has(walletId)) continue;
+      const sets = subsets([...key.committee.keys()], key.share.t, MAX_SETS).length;
+      await this.generate(walletId, Math.min(missing, batch), { chunk: Math.ceil(target / sets) });
     }
   }
 
-  /** Makes `count` presignatures spread over the signer sets that can work now. Resolves with how many were made. */
-  async generate(walletId: string, count: number): Promise<number> {
+  /**
+   * Makes `count` presignatures spread over the signer sets that can work now. Resolves with how many were made.
+   * @throws Unavailable when this node stops in between.
+   */
+  async generate(walletId: string, count: number, { chunk = 1 }: GenerateOptions = {}): Promise<number> {
     const { context } = this;
     const key = this.keyring.active(walletId);
     const planned = new Map<string, number>();
     let made = 0;
-    for (const signers of await this.#plan(key, count)) planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + 1);
+    for (const { signers, share } of await this.#plan(key, count, chunk)) {
+      planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + share);
+    }
     for (const [set, share] of planned) {
+      this.#stopped.signal.throwIfAborted();
       await this.ceremonies.lead({
         kind: 'presign',
         protocol: 'cggmp24',
@@ -95,10 +118,10 @@ export class Refill {
   }
 
   /**
-   * `count` signer sets, poorest first; sets without this node are among them, because they are what is left when it fails.
+   * `count` presignatures in shares of up to `chunk`, the poorest signer set first; sets without this node are among them, because they are what is left when it fails.
    * @throws Unavailable when too few nodes are linked.
    */
-  async #plan(key: WalletKey, count: number): Promise<number[][]> {
+  async #plan(key: WalletKey, count: number, chunk: number): Promise<{ signers: number[]; share: number }[]> {
     const { context } = this;
     const reachable = online(context);
     const able = key.committee.flatMap((node, index) => (reachable.has(node) ? [index] : []));
@@ -112,10 +135,11 @@ export class Refill {
     }
     const known = await this.#levels(key);
     const level = new Map(subsets(able, key.share.t, MAX_SETS).map((set) => [set, known.get(set.join()) ?? 0]));
-    return Array.from({ length: count }, () => {
+    return Array.from({ length: Math.ceil(count / chunk) }, (_, k) => {
+      const share = Math.min(chunk, count - k * chunk);
       const poorest = [...level.keys()].reduce((best, set) => (level.get(set)! < level.get(best)! ? set : best));
-      level.set(poorest, level.get(poorest)! + 1);
-      return poorest;
+      level.set(poorest, level.get(poorest)! + share);
+      return { signers: poorest, share };
     });
   }
 

@@ -13,7 +13,7 @@ import { sha256 } from '../../protocol/transcript.ts';
 import { auxHash, type AuxInfo } from '../aux-record.ts';
 import { keygen } from '../keygen.ts';
 import type { KeyShare } from '../key-share.ts';
-import { presign } from '../presign.ts';
+import { presignBatch } from '../presign.ts';
 import type { Presignature } from '../presignature.ts';
 import { sessionId, signingSessionId } from '../session.ts';
 
@@ -69,18 +69,27 @@ export const makeGroup = async (t: number, n: number, parameters: Parameters, co
   parameters,
 });
 
-/** One presigning run of `signers`, every signer's outcome. `as` replaces what one party does. */
-export async function runPresign(
+interface PresignRun {
+  readonly override?: Override;
+  readonly child?: Child;
+  /** Replaces what one party does. */
+  readonly as?: (position: number, rounds: Rounds) => Rounds;
+  readonly source?: () => Random;
+}
+
+/** One presigning run of `signers` for a batch, every signer's outcome. */
+export async function runPresignBatch(
   { keys, aux, core, parameters }: Group,
   signers: readonly number[],
-  options: { override?: Override; child?: Child; as?: (position: number, rounds: Rounds) => Rounds; source?: () => Random } = {},
-): Promise<PromiseSettledResult<Presignature>[]> {
+  count: number,
+  options: PresignRun = {},
+): Promise<PromiseSettledResult<Presignature[]>[]> {
   const { override, child, as = (_, rounds) => rounds, source = () => random } = options;
   const [key, own] = [keys[signers[0]!]!, aux[signers[0]!]!];
   const binding = { signers, key, aux: own, parameters, nonce: freshNonce(), identities: identitiesOf(signers), ...(child && { child }) };
   const sid = signingSessionId({ protocol: 'presign', ...binding });
   return memoryNetwork(signers.length, sid, { ...(override && { override }) }).run((rounds, me) =>
-    presign({
+    presignBatch({
       rounds: as(me, rounds),
       signers,
       key: keys[signers[me]!]!,
@@ -88,10 +97,21 @@ export async function runPresign(
       random: source(),
       core,
       parameters,
+      count,
       ...(child && { child }),
     }),
   );
 }
+
+/** The same for one presignature. */
+export const runPresign = async (
+  group: Group,
+  signers: readonly number[],
+  options: PresignRun = {},
+): Promise<PromiseSettledResult<Presignature>[]> =>
+  (await runPresignBatch(group, signers, 1, options)).map((result) =>
+    result.status === 'rejected' ? result : { status: 'fulfilled', value: result.value[0]! },
+  );
 
 /**
  * A party that says something else in one round, consistently: unlike an override on the network, its own echo and evidence agree with the lie,

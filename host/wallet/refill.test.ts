@@ -1,0 +1,96 @@
+/** When and for whom a node makes presignatures. What making them is, ceremonies.test.ts shows; here it is recorded only. */
+import { expect, test } from 'vitest';
+import type { Ceremonies } from './ceremonies.ts';
+import type { WalletContext } from './context.ts';
+import type { Keyring } from './keyring.ts';
+import type { Pools } from './pools.ts';
+import { Refill } from './refill.ts';
+
+const committee = ['node-1', 'node-2', 'node-3'];
+const sets: readonly (readonly [signers: string, ready: number])[] = [
+  ['0,1', 0],
+  ['0,2', 0],
+  ['1,2', 0],
+];
+
+interface Job {
+  readonly signers: readonly number[];
+  readonly count: number;
+}
+/** A refill over a pool with these levels; every job is recorded and, unless `lead` fails, adds to its level. */
+function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> = () => Promise.resolve()) {
+  const ready = new Map(levels);
+  const jobs: Job[] = [];
+  const active = { committee, walletId: 'w', walletName: 'w', share: { t: 2 } };
+  const context = {
+    self: 'node-1',
+    clock: () => 0,
+    mesh: { peers: () => committee.slice(1).map((node) => ({ node, status: 'active' })) },
+    calls: {
+      serve: () => undefined,
+      call: () => Promise.resolve({ sets: [...ready].map(([set, n]) => ({ signers: set.split(',').map(Number), ready: n })) }),
+    },
+    pool: { target, batch: 20, checkMs: 1, maxAgeMs: 1 },
+    events: { publish: () => undefined },
+    logger: { info: () => undefined, warn: () => undefined },
+  } as unknown as WalletContext;
+  const pools = {
+    wallets: () => ['w'],
+    of: () => ({ expire: () => Promise.resolve(0) }),
+    generating: new Set(),
+    status: () => ({}),
+  } as unknown as Pools;
+  const keyring = { active: () => active, aux: () => ({}) } as unknown as Keyring;
+  const ceremonies = {
+    async lead({ signers, count }: Job) {
+      jobs.push({ signers, count });
+      await lead({ signers, count });
+      ready.set(signers.join(), ready.get(signers.join())! + count);
+    },
+  } as unknown as Ceremonies;
+  return { refill: new Refill(context, keyring, pools, ceremonies), jobs };
+}
+
+async function looks(refill: Refill): Promise<void> {
+  refill.start();
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  await refill.stop();
+}
+
+test('an empty pool is filled set by set, one job each', async () => {
+  const { refill, jobs } = setup(12);
+  await looks(refill);
+  expect(jobs).toEqual([
+    { signers: [0, 1], count: 4 },
+    { signers: [0, 2], count: 4 },
+    { signers: [1, 2], count: 4 },
+  ]);
+});
+
+test('the poorest set comes first, and one that was used up gets its share at once', async () => {
+  const { refill, jobs } = setup(12, [['0,1', 4], ['0,2', 0], ['1,2', 4]]); // prettier-ignore
+  await looks(refill);
+  expect(jobs).toEqual([{ signers: [0, 2], count: 4 }]);
+});
+
+test('nothing is made before a quarter is missing', async () => {
+  const { refill, jobs } = setup(12, [['0,1', 4], ['0,2', 2], ['1,2', 4]]); // prettier-ignore
+  await looks(refill);
+  expect(jobs).toEqual([]);
+});
+
+test('what is asked for by number is spread one by one', async () => {
+  const { refill, jobs } = setup(0);
+  expect(await refill.generate('w', 4)).toBe(4);
+  expect(jobs).toEqual([
+    { signers: [0, 1], count: 2 },
+    { signers: [0, 2], count: 1 },
+    { signers: [1, 2], count: 1 },
+  ]);
+});
+
+test('a node that stops ends its job between two signer sets', async () => {
+  const { refill, jobs } = setup(0, sets, () => refill.stop());
+  await expect(refill.generate('w', 3)).rejects.toMatchObject({ name: 'Unavailable', message: expect.stringContaining('stopping') });
+  expect(jobs).toEqual([{ signers: [0, 1], count: 1 }]);
+});
