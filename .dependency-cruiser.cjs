@@ -6,6 +6,7 @@ const layers = [
   ['proofs'],
   ['cggmp24', 'frost'],
   ['pki', 'mesh', 'consensus', 'storage', 'presign', 'bitcoin'],
+  ['resharing'],
   ['wallet'],
   ['api'],
   ['node'],
@@ -38,7 +39,7 @@ module.exports = {
       name: 'protocols-do-no-io',
       comment: 'Rule 2: no sockets, files, clocks or global randomness in the protocols.',
       severity: 'error',
-      from: { path: '^host/(curve|protocol|proofs|cggmp24|frost)/', pathNot: '\\.test\\.ts$' },
+      from: { path: '^host/(curve|protocol|proofs|cggmp24|frost|resharing)/', pathNot: '\\.test\\.ts$' },
       to: { path: '^(node:)?(fs|net|http|https|dgram|tls|child_process|worker_threads)(/|$)' },
     },
     {

@@ -109,9 +109,7 @@ export class Roster {
       throw rosterRefusal('two nodes have the same public key', 'give every node an identity of its own');
     }
     this.members = members.map(({ nodeId: id, publicKey }) => ({ nodeId: id, publicKey: publicKey.slice() }));
-    this.#keys = members.map(({ publicKey }) =>
-      createPublicKey({ key: Buffer.from(concatBytes(SPKI_HEAD, publicKey)), format: 'der', type: 'spki' }),
-    );
+    this.#keys = members.map(({ publicKey }) => keyObject(publicKey));
   }
 
   get size(): number {
@@ -147,6 +145,13 @@ export class Roster {
 }
 
 const rosterRefusal = (message: string, remedy: string): Refusal => new Refusal('consensus.roster', 'roster', message, remedy);
+
+const keyObject = (publicKey: Uint8Array): KeyObject =>
+  createPublicKey({ key: Buffer.from(concatBytes(SPKI_HEAD, publicKey)), format: 'der', type: 'spki' });
+
+/** Whether `signature` is that of the raw Ed25519 key over `message`; false for what is no usable key. For keys that are data, not members. */
+export const signedBy = (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean =>
+  signature.length === SIGNATURE_BYTES && isUsableKey(publicKey) && verify(null, message, keyObject(publicKey), signature);
 
 /** On the curve, canonical, and not of small order: under such a key one signature fits many messages, so it could not be held against anybody. */
 function isUsableKey(publicKey: Uint8Array): boolean {
