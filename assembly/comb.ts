@@ -13,8 +13,9 @@
  */
 import { field, LANES, ONE, PLAIN, SIZE, WORDS_OF } from './context';
 import { invert } from './gcd';
-import { multiply, selectShared, square } from './kernel';
-import { bytesFromWords, enter, exportNumber, importNumber } from './words';
+import { selectShared } from './kernel';
+import { enter, multiply, square } from './modular';
+import { bytesFromWords, exportNumber, importNumber } from './words';
 
 const TEETH: usize = 6;
 const SPACING: u32 = 64;

@@ -6,22 +6,24 @@
  * low digit of the column itself, without a multiplication. Numbers inside are Montgomery residues x·R mod N, R = 2^(w·digits) ≥ 4M, kept
  * below 2M; the multiple of N is removed once, on export (words.ts).
  *
+ * A *squared* context computes modulo N²: its numbers have two parts, x0 + x1·M, each of them as above (modular.ts).
+ *
  * Layout (u32 fields): the header below, then the tables it points to, all within `contextBytes`.
  */
 
 /** 1 or 2. */
 export const LANES: usize = 0;
-/** Digits of a number; even. */
+/** Digits of a part of a number; even. */
 export const DIGITS: usize = 4;
-/** Vectors of a number: `digits` in a pair context (lane ℓ = number ℓ), `digits`/2 in a single one (lane 0 = low half, lane 1 = high half). */
+/** Vectors of a part of a number: `digits` in a pair context (lane ℓ = number ℓ), `digits`/2 in a single one (lane 0 = low half, lane 1 = high half). */
 export const VECTORS: usize = 8;
 /** Bits of a digit, w. */
 export const WIDTH: usize = 12;
 /** 32-bit words of a number outside. */
 export const WORDS_OF: usize = 16;
-/** Bytes of a number inside, both lanes; a multiple of 16. */
+/** Bytes of a number inside, both lanes and all parts; a multiple of 32. */
 export const SIZE: usize = 20;
-/** −N⁻¹ mod 2^32, per lane. */
+/** −N⁻¹ mod 2^32, or −N⁻² mod 2^32, per lane. */
 export const INVERSE: usize = 24;
 /** Pointers: (M + 1)/2^w; R mod N (the number one); R² mod N; 2^(32·words) mod N; start values of a product's columns, of a square's. */
 export const MODULUS: usize = 32;
@@ -30,9 +32,17 @@ export const SQUARED: usize = 40;
 export const OUT: usize = 44;
 export const PRODUCT_START: usize = 48;
 export const SQUARE_START: usize = 52;
-/** N in 32-bit words, lane after lane. */
+/** N, or N², in 32-bit words, lane after lane. */
 export const PLAIN: usize = 56;
-export const HEADER_BYTES: usize = 64;
+/** Parts of a number: 1, or 2 in a squared context, which alone has what follows. */
+export const PARTS: usize = 60;
+/** What the columns of a0·b1 + a1·b0 start from, beside the quotient digits of a0·b0. */
+export const CROSS_START: usize = 64;
+/** 2^(16·words)·R² mod N²: as SQUARED, for the upper half of a number's words. */
+export const SHIFTED: usize = 68;
+/** M in words/2 + 3 words, lane after lane. */
+export const MULTIPLE: usize = 72;
+export const HEADER_BYTES: usize = 80;
 
 @inline
 export function field(context: usize, offset: usize): usize {

@@ -5,19 +5,21 @@
  * Layout of a number: VECTORS cells of two u32. Pair: cell k = digit k of the two numbers; single: cell k = (digit k, digit k + h), h = digits/2,
  * as in fma.ts, so that lane 1 of column j counts for column j + h. A v128 load holds two cells; extmul_low and extmul_high are their columns.
  */
-import { field, LANES, MODULUS, SIZE, VECTORS, WIDTH } from './context';
-import { ACCUMULATOR as T, LINEAR } from './memory';
+import { CROSS_START, DIGITS, field, LANES, MODULUS, SIZE, VECTORS, WIDTH } from './context';
+import { ACCUMULATOR as T, LINEAR, QUOTIENTS } from './memory';
 
 export const DIGIT_BYTES: usize = 4;
 
-/** A multiple of 4: h is even, so two cells of one half fill a vector. */
-export function digitsFor(bits: u32): u32 {
-  const width: u32 = bits <= 3104 ? 28 : 27;
-  return ((bits + width + 2 + width - 1) / width + 3) & ~3;
+/** Squared contexts have columns of 3·digits products: at most 3·116 below 2^54. */
+export function widthFor(bits: u32, parts: u32): u32 {
+  return parts == 1 && bits <= 3104 ? 28 : 27;
 }
 
-export function widthFor(digits: u32): u32 {
-  return digits <= 112 ? 28 : 27;
+/** Room for M = k·N and R ≥ 4M (32M: modular.ts), and a multiple of 4: h is even, so two cells of one half fill a vector. */
+export function digitsFor(bits: u32, parts: u32): u32 {
+  const width = widthFor(bits, parts);
+  const room: u32 = parts == 2 ? 5 : 2;
+  return ((bits + width + room + width - 1) / width + 3) & ~3;
 }
 
 @inline
@@ -66,10 +68,10 @@ function fourRows(p: usize, a: usize, n: usize, b0: v128, b1: v128, b2: v128, b3
   twoColumns(p + 32, zero, zero, l, b0, b1, b2, b3);
 }
 
-/** The multiplier of a row, in both cells: a pair's cell at `b`, or one digit for both lanes. */
+/** The multiplier of a row, in both cells: a pair's cell at `b`, or one digit for both lanes; times 2^shift. */
 @inline
-function factor(b: usize, pair: bool): v128 {
-  return pair ? v128.load64_splat(b) : v128.load32_splat(b);
+function factor(b: usize, pair: bool, shift: i32 = 0): v128 {
+  return i32x4.shl(pair ? v128.load64_splat(b) : v128.load32_splat(b), shift);
 }
 
 /** The digits of a single number in their order, at LINEAR. */
@@ -81,15 +83,69 @@ function linearize(h: usize, b: usize): void {
   }
 }
 
-/** T = a·b. */
+/** T += 2^shift·a·b. */
 @inline
-function product(a: usize, b: usize, n: usize, digits: usize, pair: bool): void {
-  memory.fill(T, 0, (digits + n + 8) << 4);
+function rows(a: usize, b: usize, n: usize, digits: usize, pair: bool, shift: i32): void {
   const step: usize = pair ? 8 : 4;
   let p = T;
   for (let i: usize = 0; i < digits; i += 4, b += step << 2, p += 64) {
-    fourRows(p, a, n, factor(b, pair), factor(b + step, pair), factor(b + step * 2, pair), factor(b + step * 3, pair));
+    fourRows(p, a, n, factor(b, pair, shift), factor(b + step, pair, shift), factor(b + step * 2, pair, shift), factor(b + step * 3, pair, shift));
   }
+}
+
+function addProductTimes(context: usize, a: usize, b: usize, shift: i32): void {
+  const n = field(context, VECTORS);
+  if (load<u32>(context, LANES) == 2) return rows(a, b, n, n, true, shift);
+  linearize(n, b);
+  rows(a, LINEAR, n, n << 1, false, shift);
+}
+
+/** Bytes of the accumulator: the columns of a product, and those that the row passes touch above them. */
+@inline
+function columnBytes(context: usize): usize {
+  return (field(context, DIGITS) + field(context, VECTORS) + 8) << 4;
+}
+
+/** T += a·b. */
+export function addProduct(context: usize, a: usize, b: usize): void {
+  addProductTimes(context, a, b, 0);
+}
+
+/** T = a·b. */
+export function startProduct(context: usize, a: usize, b: usize): void {
+  memory.fill(T, 0, columnBytes(context));
+  addProduct(context, a, b);
+}
+
+/** T = a². */
+export function startSquare(context: usize, a: usize): void {
+  const n = field(context, VECTORS);
+  if (load<u32>(context, LANES) == 2) squarePair(a, n);
+  else squareSingle(a, n);
+}
+
+/**
+ * T ≡ −q mod M for the quotient q of the reduction before, digit by digit without a negative one: R − 1 − q has the digits 2^w − 1 − q_i, and the
+ * number at CROSS_START is 1 − R mod M.
+ */
+export function startCross(context: usize): void {
+  const digits = field(context, DIGITS);
+  const pair = load<u32>(context, LANES) == 2;
+  const most = ((<u64>1) << <u64>field(context, WIDTH)) - 1;
+  const start = field(context, CROSS_START);
+  for (let k: usize = 0; k < digits; k++) {
+    const p = T + (k << 4);
+    const q = QUOTIENTS + (k << 4);
+    store<u64>(p, most - load<u64>(q) + load<u32>(start + place(context, 0, k)));
+    store<u64>(p, pair ? most - load<u64>(q, 8) + load<u32>(start + place(context, 1, k)) : 0, 8);
+  }
+  memory.fill(T + (digits << 4), 0, columnBytes(context) - (digits << 4));
+}
+
+/** T ≡ 2·a·b − q. */
+export function startDoubledCross(context: usize, a: usize, b: usize): void {
+  startCross(context);
+  addProductTimes(context, a, b, 1);
 }
 
 /** Both 64-bit lanes of cell `a` times one multiplier, for one column. */
@@ -141,7 +197,8 @@ function squareSingle(a: usize, h: usize): void {
 
 /**
  * Four quotient digits of T / R mod M in one lane (`lane`: 0 or 4). M ≡ −1 mod 2^w, so q_i = T_i mod 2^w; T_i >> w is carried, and
- * q_i·(M + 1)/2^w is to be added from column i + 1 on. The columns that the four digits share are summed here in scalars.
+ * q_i·(M + 1)/2^w is to be added from column i + 1 on. The columns that the four digits share are summed here in scalars. The digits go to
+ * QUOTIENTS; the columns that they clear are dead.
  */
 @inline
 function quotients(p: usize, m: usize, width: u64, lane: usize): void {
@@ -157,21 +214,21 @@ function quotients(p: usize, m: usize, width: u64, lane: usize): void {
   c = load<u64>(at, 48) + (c >> width) + q0 * m2 + q1 * m1 + q2 * m0;
   const q3 = c & low;
   store<u64>(at, load<u64>(at, 64) + (c >> width), 64);
-  // The quotient digits replace the columns they clear.
-  store<u64>(at, q0);
-  store<u64>(at, q1, 16);
-  store<u64>(at, q2, 32);
-  store<u64>(at, q3, 48);
+  const kept = QUOTIENTS + (at - T);
+  store<u64>(kept, q0);
+  store<u64>(kept, q1, 16);
+  store<u64>(kept, q2, 32);
+  store<u64>(kept, q3, 48);
 }
 
-/** (low word of lane 0, low word of lane 1) of a column, in both cells. */
+/** (low word of lane 0, low word of lane 1) of two 64-bit lanes, in both cells. */
 @inline
 function packed(p: usize): v128 {
   const v = v128.load(p);
   return i32x4.shuffle(v, v, 0, 2, 0, 2);
 }
 
-/** For both lanes. The four columns below the next block's are dead once their quotient digits are known, so the rows may add to them. */
+/** For both lanes. The rows may add to dead columns. */
 function reducePair(context: usize, r: usize): void {
   const n = field(context, VECTORS);
   const m = field(context, MODULUS);
@@ -180,7 +237,8 @@ function reducePair(context: usize, r: usize): void {
   for (const end = T + (n << 4); p < end; p += 64) {
     quotients(p, m, width, 0);
     quotients(p, m, width, 4);
-    fourRows(p + 16, m, n, packed(p), packed(p + 16), packed(p + 32), packed(p + 48));
+    const q = QUOTIENTS + (p - T);
+    fourRows(p + 16, m, n, packed(q), packed(q + 16), packed(q + 32), packed(q + 48));
   }
   const low = i64x2.splat(((<u64>1) << width) - 1);
   let carry = i64x2.splat(0);
@@ -204,7 +262,8 @@ function reduceSingle(context: usize, r: usize): void {
       for (let k: usize = 0; k < 64; k += 16) store<u64>(p + k, load<u64>(p + k) + load<u64>(p + k - half + 8));
     }
     quotients(p, m, width, 0);
-    fourRows(p + 16, m, h, v128.load32_splat(p), v128.load32_splat(p, 16), v128.load32_splat(p, 32), v128.load32_splat(p, 48));
+    const q = QUOTIENTS + (p - T);
+    fourRows(p + 16, m, h, v128.load32_splat(q), v128.load32_splat(q, 16), v128.load32_splat(q, 32), v128.load32_splat(q, 48));
   }
   // Digit j: lane 0 of column 2h + j and lane 1 of column h + j; digit h + j: lane 1 of column 2h + j.
   const low = ((<u64>1) << width) - 1;
@@ -222,29 +281,10 @@ function reduceSingle(context: usize, r: usize): void {
   }
 }
 
-/** r = a·b/R. r may be a or b. */
-export function multiply(context: usize, r: usize, a: usize, b: usize): void {
-  const n = field(context, VECTORS);
-  if (load<u32>(context, LANES) == 2) {
-    product(a, b, n, n, true);
-    reducePair(context, r);
-  } else {
-    linearize(n, b);
-    product(a, LINEAR, n, n << 1, false);
-    reduceSingle(context, r);
-  }
-}
-
-/** r = a²/R. r may be a. */
-export function square(context: usize, r: usize, a: usize): void {
-  const n = field(context, VECTORS);
-  if (load<u32>(context, LANES) == 2) {
-    squarePair(a, n);
-    reducePair(context, r);
-  } else {
-    squareSingle(a, n);
-    reduceSingle(context, r);
-  }
+/** r = T/R. */
+export function reduce(context: usize, r: usize): void {
+  if (load<u32>(context, LANES) == 2) reducePair(context, r);
+  else reduceSingle(context, r);
 }
 
 @inline

@@ -11,7 +11,7 @@
  * As bit patterns, x = bits(c1) + H and y = bits(1.5·2^52) + L. So columns add bit patterns as 64-bit integers, and the sum of the constants,
  * which depends on the column only, is subtracted beforehand: it is in the start values of the columns.
  *
- * A column gathers at most 2·digits lows and highs: below 2^60 in absolute value for up to 122 digits (6144 bits). Start values add 2^60 to
+ * A column gathers at most 2·digits lows and highs, or 3·digits in a squared context, which has half as many: below 2^60 in absolute value for up to 122 digits (6144 bits). Start values add 2^60 to
  * every column but the top one, so that a column shifts right as an unsigned number, and take the 2^9 that arrives with each carry off again.
  *
  * Layout of a number (VECTORS vectors of two lanes):
@@ -22,10 +22,16 @@
  * Everything runs the same instructions and addresses for all values. Constants come from memory: as literals they are rebuilt at each use
  * by newer engines at twice the time.
  */
-import { DIGITS, field, LANES, MODULUS, ONE, PRODUCT_START, SIZE, SQUARE_START, VECTORS } from './context';
-import { ACCUMULATOR as T, LINEAR } from './memory';
+import { CROSS_START, DIGITS, field, LANES, MODULUS, ONE, PARTS, PRODUCT_START, SIZE, SQUARE_START, VECTORS } from './context';
+import { ACCUMULATOR as T, LINEAR, QUOTIENTS } from './memory';
 
 export const DIGIT_BITS: u32 = 51;
+
+/** Digits for moduli of up to `bits` bits: room for M = k·N < 2^(bits + 51) and R ≥ 4M (32M in squared contexts: modular.ts); even. */
+export function digitsFor(bits: u32, parts: u32): u32 {
+  const room: u32 = parts == 2 ? 5 : 2;
+  return ((bits + DIGIT_BITS + room + DIGIT_BITS - 1) / DIGIT_BITS + 1) & ~1;
+}
 export const DIGIT_BYTES: usize = 8;
 
 const HIGH_BITS: u64 = 0x4664_0000_0000_0000; // bits(c1)
@@ -257,31 +263,89 @@ function factor(v: v128, lowHalf: bool, pair: bool): v128 {
   return pair ? v : lowHalf ? i64x2.shuffle(v, v, 0, 0) : i64x2.shuffle(v, v, 1, 1);
 }
 
-/** T = start + a·b. */
-function productPair(context: usize, a: usize, b: usize): void {
-  const n = field(context, VECTORS);
-  memory.copy(T, field(context, PRODUCT_START), n << 5);
+/** T += a·b for a pair of n vectors. */
+function rowsPair(a: usize, b: usize, n: usize): void {
   const end = b + ((n & ~3) << 4);
   let p = T;
   for (; b < end; b += 64, p += 64) fourRows(p, a, n, v128.load(b), v128.load(b, 16), v128.load(b, 32), v128.load(b, 48));
   if (n & 2) twoRows(p, a, n, v128.load(b), v128.load(b, 16));
 }
 
-function productSingle(context: usize, a: usize, b: usize): void {
-  const h = field(context, VECTORS);
+/** T += a·b for one number of h vectors. */
+function rowsSingle(a: usize, b: usize, h: usize): void {
   const digits = h << 1;
   for (let k: usize = 0, high = LINEAR + (h << 3); k < h; k++) {
     const v = v128.load(b + (k << 4));
     v128.store64_lane(LINEAR + (k << 3), v, 0);
     v128.store64_lane(high + (k << 3), v, 1);
   }
-  memory.copy(T, field(context, PRODUCT_START), (digits + h + 1) << 4);
   let q = LINEAR;
   let p = T;
   for (const end = LINEAR + ((digits & ~3) << 3); q < end; q += 32, p += 64) {
     fourRows(p, a, h, v128.load64_splat(q), v128.load64_splat(q, 8), v128.load64_splat(q, 16), v128.load64_splat(q, 24));
   }
   if (digits & 2) twoRows(p, a, h, v128.load64_splat(q), v128.load64_splat(q, 8));
+}
+
+/** Columns of the accumulator. */
+@inline
+function columnsOf(context: usize): usize {
+  const n = field(context, VECTORS);
+  return load<u32>(context, LANES) == 2 ? n << 1 : n * 3 + 1;
+}
+
+/** T += a·b. */
+export function addProduct(context: usize, a: usize, b: usize): void {
+  if (load<u32>(context, LANES) == 2) rowsPair(a, b, field(context, VECTORS));
+  else rowsSingle(a, b, field(context, VECTORS));
+}
+
+/** T = start + a·b. */
+export function startProduct(context: usize, a: usize, b: usize): void {
+  memory.copy(T, field(context, PRODUCT_START), columnsOf(context) << 4);
+  addProduct(context, a, b);
+}
+
+/** T = start + a². */
+export function startSquare(context: usize, a: usize): void {
+  if (load<u32>(context, LANES) == 2) squarePair(context, a);
+  else squareSingle(context, a);
+}
+
+/** The quotient digits that `reduce` left in the columns it cleared: in a single number only lane 0 is one. */
+@inline
+function quotientMask(context: usize): v128 {
+  return load<u32>(context, LANES) == 2 ? i64x2.splat(-1) : v128.load(constants, 96);
+}
+
+/** T = start − q, with q the quotient of the reduction before, for the sum of two products. */
+export function startCross(context: usize): void {
+  const start = field(context, CROSS_START);
+  const quotients = field(context, DIGITS) << 4;
+  const columns = columnsOf(context) << 4;
+  const lanes = quotientMask(context);
+  for (let k: usize = 0; k < quotients; k += 16) v128.store(T + k, i64x2.sub(v128.load(start + k), v128.and(v128.load(T + k), lanes)));
+  memory.copy(T + quotients, start + quotients, columns - quotients);
+}
+
+/** T = start − q + 2·a·b. */
+export function startDoubledCross(context: usize, a: usize, b: usize): void {
+  const start = field(context, CROSS_START);
+  const quotients = field(context, DIGITS) << 4;
+  const columns = columnsOf(context) << 4;
+  const lanes = quotientMask(context);
+  memory.copy(QUOTIENTS, T, quotients);
+  memory.fill(T, 0, columns);
+  addProduct(context, a, b);
+  let k: usize = 0;
+  for (; k < quotients; k += 16) {
+    const t = v128.load(T + k);
+    v128.store(T + k, i64x2.add(i64x2.add(t, t), i64x2.sub(v128.load(start + k), v128.and(v128.load(QUOTIENTS + k), lanes))));
+  }
+  for (; k < columns; k += 16) {
+    const t = v128.load(T + k);
+    v128.store(T + k, i64x2.add(i64x2.add(t, t), v128.load(start + k)));
+  }
 }
 
 /** T = start + a². Twice the triangle of products of different digits, then the squares of the digits in the even columns. */
@@ -346,7 +410,8 @@ function squareSingle(context: usize, a: usize): void {
 /**
  * r = T / R mod M (Montgomery), for both lanes. With M ≡ −1 mod 2^51, the quotient digit is q_i = T_i mod 2^51, and adding q_i·M leaves
  * T_i − q_i, a multiple of 2^51, in column i; what remains is to carry T_i >> 51 and to add q_i·(M + 1)/2^51 from column i + 1 on. Four
- * quotient digits at a time: the first three columns they share are summed in registers, the rest is a row pass.
+ * quotient digits at a time: the first three columns they share are summed in registers, the rest is a row pass. The quotient digits are left
+ * in the columns that they clear, for modular.ts.
  */
 function reducePair(context: usize, r: usize): void {
   const n = field(context, VECTORS);
@@ -358,28 +423,40 @@ function reducePair(context: usize, r: usize): void {
   let p = T;
   for (const end = T + ((n & ~3) << 4); p < end; p += 64) {
     let c = v128.load(p);
-    const q0 = toDouble(v128.and(c, low51));
+    const d0 = v128.and(c, low51);
+    v128.store(p, d0);
+    const q0 = toDouble(d0);
     c = i64x2.add(v128.load(p, 16), i64x2.shr_u(c, 51));
     let x = high(q0, m0, c1); c = i64x2.add(c, low(q0, m0, c2, x));
     let g = x;
-    const q1 = toDouble(v128.and(c, low51));
+    const d1 = v128.and(c, low51);
+    v128.store(p, d1, 16);
+    const q1 = toDouble(d1);
     c = i64x2.add(i64x2.add(v128.load(p, 32), g), i64x2.shr_u(c, 51));
     x = high(q0, m1, c1); c = i64x2.add(c, low(q0, m1, c2, x)); g = x;
     x = high(q1, m0, c1); c = i64x2.add(c, low(q1, m0, c2, x)); g = i64x2.add(g, x);
-    const q2 = toDouble(v128.and(c, low51));
+    const d2 = v128.and(c, low51);
+    v128.store(p, d2, 32);
+    const q2 = toDouble(d2);
     c = i64x2.add(i64x2.add(v128.load(p, 48), g), i64x2.shr_u(c, 51));
     x = high(q0, m2, c1); c = i64x2.add(c, low(q0, m2, c2, x)); g = x;
     x = high(q1, m1, c1); c = i64x2.add(c, low(q1, m1, c2, x)); g = i64x2.add(g, x);
     x = high(q2, m0, c1); c = i64x2.add(c, low(q2, m0, c2, x)); g = i64x2.add(g, x);
-    const q3 = toDouble(v128.and(c, low51));
+    const d3 = v128.and(c, low51);
+    v128.store(p, d3, 48);
+    const q3 = toDouble(d3);
     fourRowsFrom3(p + 16, m, n - 1, q0, q1, q2, q3, m0, m1, m2, i64x2.add(g, i64x2.shr_u(c, 51)));
   }
   if (n & 2) {
     let c = v128.load(p);
-    const q0 = toDouble(v128.and(c, low51));
+    const d0 = v128.and(c, low51);
+    v128.store(p, d0);
+    const q0 = toDouble(d0);
     c = i64x2.add(v128.load(p, 16), i64x2.shr_u(c, 51));
     const x = high(q0, m0, c1); c = i64x2.add(c, low(q0, m0, c2, x));
-    const q1 = toDouble(v128.and(c, low51));
+    const d1 = v128.and(c, low51);
+    v128.store(p, d1, 16);
+    const q1 = toDouble(d1);
     twoRowsFrom1(p + 16, m, n - 1, q0, q1, m0, i64x2.add(x, i64x2.shr_u(c, 51)));
     p += 32;
   }
@@ -415,26 +492,34 @@ function reduceSingle(context: usize, r: usize): void {
       v128.store(p, i64x2.add(v128.load(p, 48), lane1To0(v128.load(f, 48))), 48);
     }
     let s = v128.load64_splat(p);
-    const q0 = toDouble(v128.and(s, low51));
+    const d0 = v128.and(s, low51);
+    v128.store64_lane(p, d0, 0);
+    const q0 = toDouble(d0);
     let c = i64x2.add(v128.load(p, 16), v128.and(i64x2.shr_u(s, 51), lane0));
     let x = high(q0, m0, c1); c = i64x2.add(c, low(q0, m0, c2, x));
     let g = x;
     v128.store(p, c, 16);
     s = i64x2.shuffle(c, c, 0, 0);
-    const q1 = toDouble(v128.and(s, low51));
+    const d1 = v128.and(s, low51);
+    v128.store64_lane(p + 16, d1, 0);
+    const q1 = toDouble(d1);
     c = i64x2.add(i64x2.add(v128.load(p, 32), g), v128.and(i64x2.shr_u(s, 51), lane0));
     x = high(q0, m1, c1); c = i64x2.add(c, low(q0, m1, c2, x)); g = x;
     x = high(q1, m0, c1); c = i64x2.add(c, low(q1, m0, c2, x)); g = i64x2.add(g, x);
     v128.store(p, c, 32);
     s = i64x2.shuffle(c, c, 0, 0);
-    const q2 = toDouble(v128.and(s, low51));
+    const d2 = v128.and(s, low51);
+    v128.store64_lane(p + 32, d2, 0);
+    const q2 = toDouble(d2);
     c = i64x2.add(i64x2.add(v128.load(p, 48), g), v128.and(i64x2.shr_u(s, 51), lane0));
     x = high(q0, m2, c1); c = i64x2.add(c, low(q0, m2, c2, x)); g = x;
     x = high(q1, m1, c1); c = i64x2.add(c, low(q1, m1, c2, x)); g = i64x2.add(g, x);
     x = high(q2, m0, c1); c = i64x2.add(c, low(q2, m0, c2, x)); g = i64x2.add(g, x);
     v128.store(p, c, 48);
     s = i64x2.shuffle(c, c, 0, 0);
-    const q3 = toDouble(v128.and(s, low51));
+    const d3 = v128.and(s, low51);
+    v128.store64_lane(p + 48, d3, 0);
+    const q3 = toDouble(d3);
     fourRowsFrom3(p + 16, m, h, q0, q1, q2, q3, m0, m1, m2, i64x2.add(g, v128.and(i64x2.shr_u(s, 51), lane0)));
   }
   if (digits & 2) {
@@ -442,12 +527,16 @@ function reduceSingle(context: usize, r: usize): void {
     v128.store(p, i64x2.add(v128.load(p), lane1To0(v128.load(f))));
     v128.store(p, i64x2.add(v128.load(p, 16), lane1To0(v128.load(f, 16))), 16);
     let s = v128.load64_splat(p);
-    const q0 = toDouble(v128.and(s, low51));
+    const d0 = v128.and(s, low51);
+    v128.store64_lane(p, d0, 0);
+    const q0 = toDouble(d0);
     let c = i64x2.add(v128.load(p, 16), v128.and(i64x2.shr_u(s, 51), lane0));
     const x = high(q0, m0, c1); c = i64x2.add(c, low(q0, m0, c2, x));
     v128.store(p, c, 16);
     s = i64x2.shuffle(c, c, 0, 0);
-    const q1 = toDouble(v128.and(s, low51));
+    const d1 = v128.and(s, low51);
+    v128.store64_lane(p + 16, d1, 0);
+    const q1 = toDouble(d1);
     twoRowsFrom1(p + 16, m, h, q0, q1, m0, i64x2.add(x, v128.and(i64x2.shr_u(s, 51), lane0)));
     p += 32;
   }
@@ -467,26 +556,10 @@ function reduceSingle(context: usize, r: usize): void {
   v128.store(r, toDoubleSigned(i64x2.add(v128.and(last, v128.load(constants, 80)), carry)));
 }
 
-/** r = a·b/R. r may be a or b. */
-export function multiply(context: usize, r: usize, a: usize, b: usize): void {
-  if (load<u32>(context, LANES) == 2) {
-    productPair(context, a, b);
-    reducePair(context, r);
-  } else {
-    productSingle(context, a, b);
-    reduceSingle(context, r);
-  }
-}
-
-/** r = a²/R. r may be a. */
-export function square(context: usize, r: usize, a: usize): void {
-  if (load<u32>(context, LANES) == 2) {
-    squarePair(context, a);
-    reducePair(context, r);
-  } else {
-    squareSingle(context, a);
-    reduceSingle(context, r);
-  }
+/** r = T/R. */
+export function reduce(context: usize, r: usize): void {
+  if (load<u32>(context, LANES) == 2) reducePair(context, r);
+  else reduceSingle(context, r);
 }
 
 /** Products i + k = c of rows i < rows and vectors k < n. */
@@ -508,18 +581,14 @@ export function startValues(context: usize): void {
   const digits = <i32>field(context, DIGITS);
   const half = <i32>field(context, VECTORS);
   const columns = <i32>(startBytes(pair ? 2 : 1, digits) >> 4);
+  const cross = field(context, PARTS) == 2 ? field(context, CROSS_START) : 0;
   const zero = field(context, ONE);
   memory.fill(zero, 0, field(context, SIZE));
   for (let pass = 0; pass < 2; pass++) {
     const start = field(context, pass ? SQUARE_START : PRODUCT_START);
     memory.fill(start, 0, columns << 4);
-    if (pass) {
-      if (pair) squarePair(context, zero);
-      else squareSingle(context, zero);
-    } else {
-      if (pair) productPair(context, zero, zero);
-      else productSingle(context, zero, zero);
-    }
+    if (pass) startSquare(context, zero);
+    else startProduct(context, zero, zero);
     for (let c = 0; c < columns; c++) {
       const ofModulus = pair ? digits - 1 : half;
       const reduction = LOW_BITS * productsOf(c - 1, digits, ofModulus) + HIGH_BITS * productsOf(c - 2, digits, ofModulus);
@@ -528,7 +597,9 @@ export function startValues(context: usize): void {
         const column = pair || (lane == 0 && c < digits + half) ? c : lane == 1 && c >= digits ? c + half : -1;
         const bias = (column >= 0 && column < 2 * digits - 1 ? BIAS : 0) - (column > 0 && column < 2 * digits ? BIAS_CARRY : 0);
         const at = <usize>(16 * c + 8 * lane);
-        store<u64>(start + at, bias - reduction - load<u64>(T + at));
+        const product = load<u64>(T + at);
+        store<u64>(start + at, bias - reduction - product);
+        if (!pass && cross) store<u64>(cross + at, bias - reduction - 2 * product);
       }
     }
   }

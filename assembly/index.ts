@@ -1,9 +1,10 @@
 /** What the host may call. Pointers are into linear memory; the host owns everything from `scratch()` on. See docs/architecture.md, rule 1. */
 import { field, ONE, SIZE } from './context';
-import { multiply, square, supported as kernelSupported } from './kernel';
+import { supported as kernelSupported } from './kernel';
 import { wipeStatic } from './memory';
+import { multiply, square } from './modular';
 
-export { contextBytes, contextInit } from './words';
+export { contextBytes, contextInit } from './setup';
 export { power, powerBytes } from './power';
 export { slide, slideBytes } from './sliding';
 export { combBuild, combBytes, combPower } from './comb';

@@ -6,15 +6,15 @@ import { DIGIT_BITS as fmaBits, DIGIT_BYTES as fmaBytes } from './fma';
 import * as fma from './fma';
 import * as extmul from './extmul';
 
-/** Digits for moduli of up to `bits` bits: room for M = k·N < 2^(bits + width) and R ≥ 4M; even, as a single number is cut in halves. */
-export function digitsFor(bits: u32): u32 {
-  if (ASC_FEATURE_RELAXED_SIMD) return ((bits + fmaBits + 2 + fmaBits - 1) / fmaBits + 1) & ~1;
-  return extmul.digitsFor(bits);
+/** Digits of a part for moduli of up to `bits` bits; even, as a single number is cut in halves. */
+export function digitsFor(bits: u32, parts: u32): u32 {
+  if (ASC_FEATURE_RELAXED_SIMD) return fma.digitsFor(bits, parts);
+  return extmul.digitsFor(bits, parts);
 }
 
-/** Bits of a digit, for the size class of `digits` digits. */
-export function widthFor(digits: u32): u32 {
-  return ASC_FEATURE_RELAXED_SIMD ? fmaBits : extmul.widthFor(digits);
+/** Bits of a digit, for moduli of up to `bits` bits. */
+export function widthFor(bits: u32, parts: u32): u32 {
+  return ASC_FEATURE_RELAXED_SIMD ? fmaBits : extmul.widthFor(bits, parts);
 }
 
 export function digitBytes(): usize {
@@ -25,22 +25,63 @@ export function startBytes(lanes: usize, digits: usize): usize {
   return ASC_FEATURE_RELAXED_SIMD ? fma.startBytes(lanes, digits) : 0;
 }
 
+/** Bytes at CROSS_START: start values, or a number of one part. */
+export function crossBytes(lanes: usize, digits: usize): usize {
+  return ASC_FEATURE_RELAXED_SIMD ? fma.startBytes(lanes, digits) : (lanes * digits * extmul.DIGIT_BYTES + 15) & ~15;
+}
+
+/** Whether CROSS_START holds the number 1 − R mod M, instead of start values. */
+export const CROSS_IS_NUMBER: bool = !ASC_FEATURE_RELAXED_SIMD;
+
 export function startValues(context: usize): void {
   if (ASC_FEATURE_RELAXED_SIMD) fma.startValues(context);
 }
 
-/** r = a·b/R mod M, below 2M for a, b below 2M. r may be a or b. */
+/*
+ * A product modulo M is made in the accumulator and then reduced: T = a·b (or a²), r = T/R mod M, below 2M for a, b below 2M. Arguments are
+ * numbers of one part.
+ */
+
+/** T = a·b. */
 @inline
-export function multiply(context: usize, r: usize, a: usize, b: usize): void {
-  if (ASC_FEATURE_RELAXED_SIMD) fma.multiply(context, r, a, b);
-  else extmul.multiply(context, r, a, b);
+export function startProduct(context: usize, a: usize, b: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.startProduct(context, a, b);
+  else extmul.startProduct(context, a, b);
 }
 
-/** r = a²/R mod M. */
+/** T = a². */
 @inline
-export function square(context: usize, r: usize, a: usize): void {
-  if (ASC_FEATURE_RELAXED_SIMD) fma.square(context, r, a);
-  else extmul.square(context, r, a);
+export function startSquare(context: usize, a: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.startSquare(context, a);
+  else extmul.startSquare(context, a);
+}
+
+/** T = −q, the quotient of the reduction before, in a squared context. */
+@inline
+export function startCross(context: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.startCross(context);
+  else extmul.startCross(context);
+}
+
+/** T = 2·a·b − q. */
+@inline
+export function startDoubledCross(context: usize, a: usize, b: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.startDoubledCross(context, a, b);
+  else extmul.startDoubledCross(context, a, b);
+}
+
+/** T += a·b. */
+@inline
+export function addProduct(context: usize, a: usize, b: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.addProduct(context, a, b);
+  else extmul.addProduct(context, a, b);
+}
+
+/** r = T/R mod M; the quotient stays in T for startCross and startDoubledCross. r may be where a or b was. */
+@inline
+export function reduce(context: usize, r: usize): void {
+  if (ASC_FEATURE_RELAXED_SIMD) fma.reduce(context, r);
+  else extmul.reduce(context, r);
 }
 
 export function putDigit(context: usize, number: usize, lane: usize, k: usize, digit: u64): void {

@@ -11,6 +11,9 @@ const LINEAR_BYTES: i32 = 1024;
 /** 2·192 + 1 words of 6144 bits while a number is reduced. */
 const WORD_BYTES: i32 = 1600;
 const GCD_BYTES: i32 = 5120;
+const QUOTIENT_BYTES: i32 = 16 * 232;
+/** Two lanes of 122 digits of 8 bytes, or of twice 62, or of 232 digits of 4 bytes. */
+const NUMBER_BYTES: i32 = 2048;
 
 const accumulatorArea: usize = memory.data(ACCUMULATOR_BYTES, 16);
 /** Column 0 of the product that is being built, 16 bytes (two lanes) per column. */
@@ -20,8 +23,13 @@ export const LINEAR: usize = memory.data(LINEAR_BYTES, 16);
 /** Two numbers in 32-bit words: a modulus' multiple, and the number on its way in or out. */
 export const WORDS: usize = memory.data(WORD_BYTES, 16);
 export const OTHER_WORDS: usize = memory.data(WORD_BYTES, 16);
-/** A number inside, while a context is set up. */
-export const BASE_TWO: usize = memory.data(2048, 16);
+/** Quotient digits of a reduction, a column each. */
+export const QUOTIENTS: usize = memory.data(QUOTIENT_BYTES, 16);
+/** Numbers inside: part 0 of a product modulo N² while part 1 is made, two summands, and 2·R while a context is set up. */
+export const PART: usize = memory.data(NUMBER_BYTES, 16);
+export const LEFT: usize = memory.data(NUMBER_BYTES, 16);
+export const RIGHT: usize = memory.data(NUMBER_BYTES, 16);
+export const BASE_TWO: usize = memory.data(NUMBER_BYTES, 16);
 /** f, g, d, e and the modulus of the greatest common divisor, in 30-bit limbs. */
 export const GCD: usize = memory.data(GCD_BYTES, 16);
 
@@ -30,5 +38,9 @@ export function wipeStatic(): void {
   memory.fill(LINEAR, 0, LINEAR_BYTES);
   memory.fill(WORDS, 0, WORD_BYTES);
   memory.fill(OTHER_WORDS, 0, WORD_BYTES);
+  memory.fill(QUOTIENTS, 0, QUOTIENT_BYTES);
+  memory.fill(PART, 0, NUMBER_BYTES);
+  memory.fill(LEFT, 0, NUMBER_BYTES);
+  memory.fill(RIGHT, 0, NUMBER_BYTES);
   memory.fill(GCD, 0, GCD_BYTES);
 }

@@ -6,8 +6,9 @@
  * between the base and its inverse. Public exponents: tables read by address, and, for one number, sliding windows.
  */
 import { field, LANES, ONE, SIZE, WORDS_OF } from './context';
-import { lookup, multiply, select, selectShared, square } from './kernel';
-import { enter, exportNumber, importNumber } from './words';
+import { lookup, select } from './kernel';
+import { enter, multiply, square } from './modular';
+import { exportNumber, importNumber } from './words';
 
 /** Bits [at, at + width) of the little-endian words at `e`, of which there are `words`; zeros above. */
 @inline

@@ -3,8 +3,8 @@
  * the exponents, which everybody knows; bases may be secret.
  */
 import { field, ONE, SIZE, WORDS_OF } from './context';
-import { multiply, square } from './kernel';
-import { enter, exportNumber, importNumber } from './words';
+import { enter, multiply, square } from './modular';
+import { exportNumber, importNumber } from './words';
 
 /** The bytes of the area that `slide` works in. */
 export function slideBytes(context: usize, terms: u32, bits: u32, width: u32): usize {

@@ -1,12 +1,11 @@
 /**
  * Numbers outside the kernels: big-endian bytes on the host's side, little-endian 32-bit words here. Conversion to and from the kernels' digits,
- * the setup of a context, and the last reduction to [0, N). No branch and no address depends on a value, except on the bit length of a modulus.
+ * and the last reduction to [0, N). No branch and no address depends on a value.
  */
-import {
-  DIGITS, field, HEADER_BYTES, INVERSE, LANES, MODULUS, ONE, OUT, PLAIN, PRODUCT_START, SIZE, SQUARE_START, SQUARED, VECTORS, WIDTH, WORDS_OF,
-} from './context';
-import { digitBytes, digitsFor, getDigit, multiply, putDigit, square, startBytes, startValues, widthFor } from './kernel';
-import { BASE_TWO, OTHER_WORDS, WORDS } from './memory';
+import { DIGITS, field, INVERSE, LANES, MULTIPLE, OUT, PARTS, PLAIN, SIZE, WIDTH, WORDS_OF } from './context';
+import { getDigit, putDigit } from './kernel';
+import { OTHER_WORDS, WORDS } from './memory';
+import { multiply } from './modular';
 
 /** Big-endian bytes at `source` into `words` words. */
 export function wordsFromBytes(target: usize, source: usize, words: usize): void {
@@ -18,7 +17,7 @@ export function bytesFromWords(target: usize, source: usize, words: usize): void
 }
 
 /** Digits of the words at `source` from bit `shift` on, `count` words being there. */
-function digitsFromWords(context: usize, number: usize, lane: usize, source: usize, count: u32, shift: u32): void {
+export function digitsFromWords(context: usize, number: usize, lane: usize, source: usize, count: u32, shift: u32): void {
   const width = <u32>field(context, WIDTH);
   const digits = <u32>field(context, DIGITS);
   const low = ((<u64>1) << width) - 1;
@@ -63,9 +62,9 @@ function orWord(target: usize, at: u32, bits: u32): void {
   store<u32>(p, load<u32>(p) | bits);
 }
 
-/** x = x − (n and `mask`), returning the borrow: 0 or −1. */
+/** target = x − n, returning the borrow: 0 or −1. */
 @inline
-function subtract(target: usize, x: usize, n: usize, words: usize): i64 {
+export function subtract(target: usize, x: usize, n: usize, words: usize): i64 {
   let borrow: i64 = 0;
   for (let i: usize = 0; i < words << 2; i += 4) {
     const d = <i64>load<u32>(x + i) - <i64>load<u32>(n + i) + borrow;
@@ -75,133 +74,60 @@ function subtract(target: usize, x: usize, n: usize, words: usize): i64 {
   return borrow;
 }
 
-/** x = x − n if that is not negative; `top` is a word above x. */
-function subtractOnce(x: usize, n: usize, words: usize, top: u32, spare: usize): void {
+/** x = x − n if that is not negative; `top` is a word above x. Returns how many times n was subtracted: 0 or 1. */
+export function subtractOnce(x: usize, n: usize, words: usize, top: u32, spare: usize): u32 {
   const borrow = subtract(spare, x, n, words);
   const keep = <u32>((<i64>top + borrow) >> 63);
   for (let i: usize = 0; i < words << 2; i += 4) store<u32>(x + i, (load<u32>(x + i) & keep) | (load<u32>(spare + i) & ~keep));
+  return keep + 1;
 }
 
-/** x = 2x mod n. */
-function double(x: usize, n: usize, words: usize, spare: usize): void {
-  let carry: u32 = 0;
-  for (let i: usize = 0; i < words << 2; i += 4) {
-    const v = load<u32>(x + i);
-    store<u32>(x + i, (v << 1) | carry);
-    carry = v >> 31;
-  }
-  subtractOnce(x, n, words, carry, spare);
-}
-
-/** Inverse of an odd number mod 2^64 (Newton: every step doubles the correct bits, starting from 3). */
-function inverse64(n: u64): u64 {
-  let x = n;
-  for (let i = 0; i < 5; i++) x *= 2 - n * x;
-  return x;
-}
-
-function bitLength(n: usize, words: usize): u32 {
-  for (let i = words; i > 0; i--) {
-    const v = load<u32>(n + ((i - 1) << 2));
-    if (v) return <u32>((i << 5) - clz<u32>(v));
-  }
-  return 0;
-}
-
-export function contextBytes(lanes: u32, bits: u32): usize {
-  const digits = digitsFor(bits);
-  return HEADER_BYTES + sizeOf(lanes, digits) * 4 + startBytes(lanes, digits) * 2 + <usize>((lanes * ((bits + 31) >> 5) * 4 + 15) & ~15);
-}
-
-/** Bytes of a number of `digits` digits. */
-function sizeOf(lanes: u32, digits: u32): usize {
-  return (<usize>(lanes * digits) * digitBytes() + 15) & ~15;
-}
-
-/** Sets up a context for one or two odd moduli of at most `bits` bits; their big-endian bytes, 4·⌈bits/32⌉ each, stand at `moduli`. */
-export function contextInit(context: usize, lanes: u32, bits: u32, moduli: usize): void {
-  const digits = digitsFor(bits);
-  const words: usize = (bits + 31) >> 5;
-  const size = sizeOf(lanes, digits);
-  const width = widthFor(digits);
-  memory.fill(context, 0, contextBytes(lanes, bits));
-  store<u32>(context, lanes, LANES);
-  store<u32>(context, digits, DIGITS);
-  store<u32>(context, lanes == 2 ? digits : digits >> 1, VECTORS);
-  store<u32>(context, width, WIDTH);
-  store<u32>(context, <u32>words, WORDS_OF);
-  store<u32>(context, <u32>size, SIZE);
-  let p = context + HEADER_BYTES;
-  store<u32>(context, <u32>p, MODULUS);
-  store<u32>(context, <u32>(p += size), ONE);
-  store<u32>(context, <u32>(p += size), SQUARED);
-  store<u32>(context, <u32>(p += size), OUT);
-  store<u32>(context, <u32>(p += size), PRODUCT_START);
-  store<u32>(context, <u32>(p += startBytes(lanes, digits)), SQUARE_START);
-  store<u32>(context, <u32>(p += startBytes(lanes, digits)), PLAIN);
-
-  startValues(context);
-  const one = field(context, ONE);
-  const two = field(context, SQUARED);
-  for (let lane: usize = 0; lane < lanes; lane++) {
-    const n = p + lane * (words << 2);
-    wordsFromBytes(n, moduli + lane * (words << 2), words);
-    const inverse = inverse64(load<u32>(n) | (<u64>load<u32>(n, 4) << 32));
-    store<u32>(context + (lane << 2), <u32>(0 - inverse), INVERSE);
-
-    // M + 1 = k·N + 1 with k = −N⁻¹ mod 2^w.
-    const k = (0 - inverse) & (((<u64>1) << width) - 1);
-    let carry: u64 = 1;
-    for (let i: usize = 0; i < words + 2; i++) {
-      const word: u64 = i < words ? load<u32>(n + (i << 2)) : 0;
-      const below: u64 = i > 0 && i <= words ? load<u32>(n + ((i - 1) << 2)) : 0;
-      const a = word * (k & 0xffff_ffff);
-      const b = below * (k >> 32);
-      const sum = carry + (a & 0xffff_ffff) + (b & 0xffff_ffff);
-      store<u32>(WORDS + (i << 2), <u32>sum);
-      carry = (sum >> 32) + (a >> 32) + (b >> 32);
+/** target += a·b, where nothing is carried out of the `room` words from `target` on. */
+export function addWords(target: usize, room: usize, a: usize, aWords: usize, b: usize, bWords: usize): void {
+  for (let i: usize = 0; i < aWords; i++) {
+    const x: u64 = load<u32>(a + (i << 2));
+    const at = target + (i << 2);
+    let carry: u64 = 0;
+    for (let j: usize = 0; j < bWords << 2; j += 4) {
+      const v = <u64>load<u32>(at + j) + x * <u64>load<u32>(b + j) + carry;
+      store<u32>(at + j, <u32>v);
+      carry = v >> 32;
     }
-    store<u32>(WORDS + ((words + 2) << 2), <u32>carry);
-    digitsFromWords(context, field(context, MODULUS), lane, WORDS, <u32>words + 3, width);
-
-    // 2^(32·words), R and 2R mod N, by doubling from 2^(bits of N − 1) < N.
-    const length = bitLength(n, words);
-    memory.fill(WORDS, 0, words << 2);
-    store<u32>(WORDS + (((length - 1) >> 5) << 2), 1 << ((length - 1) & 31));
-    const out = <u32>words << 5;
-    const r = width * digits;
-    for (let e = length - 1; e <= r; e++) {
-      if (e == out) digitsFromWords(context, field(context, OUT), lane, WORDS, <u32>words, 0);
-      if (e == r) digitsFromWords(context, one, lane, WORDS, <u32>words, 0);
-      double(WORDS, n, words, OTHER_WORDS);
+    for (let j = bWords; i + j < room && j < bWords + 2; j++) {
+      const v = <u64>load<u32>(at + (j << 2)) + carry;
+      store<u32>(at + (j << 2), <u32>v);
+      carry = v >> 32;
     }
-    digitsFromWords(context, two, lane, WORDS, <u32>words, 0);
   }
-  // R² = 2^(w·digits)·R: the number 2 (as 2R) to that power, from the top bit down.
-  const exponent = width * digits;
-  memory.copy(BASE_TWO, two, size);
-  for (let i = 30 - <i32>clz<u32>(exponent); i >= 0; i--) {
-    square(context, two, two);
-    if ((exponent >> i) & 1) multiply(context, two, two, BASE_TWO);
-  }
-  memory.fill(BASE_TWO, 0, size);
 }
 
-/** number = the big-endian bytes at `source`, in Montgomery form. `source` need not be reduced. */
+/** number = the big-endian bytes at `source`, to be taken into Montgomery form by `enter`. `source` need not be reduced. */
 export function importNumber(context: usize, number: usize, lane: usize, source: usize): void {
   const words = field(context, WORDS_OF);
   wordsFromBytes(WORDS, source, words);
-  digitsFromWords(context, number, lane, WORDS, <u32>words, 0);
+  if (field(context, PARTS) == 1) {
+    digitsFromWords(context, number, lane, WORDS, <u32>words, 0);
+    return;
+  }
+  const half = words >> 1;
+  digitsFromWords(context, number, lane, WORDS, <u32>half, 0);
+  digitsFromWords(context, number + (field(context, SIZE) >> 1), lane, WORDS + (half << 2), <u32>half, 0);
 }
 
-/** Takes the lanes of an imported number into Montgomery form. */
-export function enter(context: usize, number: usize): void {
-  multiply(context, number, number, field(context, SQUARED));
+/** WORDS = the value of a lane of a number, a multiple of M included, in 2·words + 1 words. */
+function wordsFromNumber(context: usize, number: usize, lane: usize): void {
+  const words = field(context, WORDS_OF);
+  const room = (words << 1) + 1;
+  wordsFromDigits(context, WORDS, number, lane, <u32>room);
+  if (field(context, PARTS) == 1) return;
+  const multiple = (words >> 1) + 3;
+  wordsFromDigits(context, OTHER_WORDS, number + (field(context, SIZE) >> 1), lane, <u32>multiple);
+  addWords(WORDS, room, OTHER_WORDS, multiple, field(context, MULTIPLE) + lane * (multiple << 2), multiple);
 }
 
 /**
  * Writes the canonical values of a number, lane after lane, as big-endian bytes. The factor 2^(32·words) makes up for the reduction by words:
- * y = x·2^(32·words) mod N below 2M, then (y + q·N)/2^(32·words) ≤ N, minus N where possible. Destroys `number`.
+ * y = x·2^(32·words) mod N below 2M, or 2M + 2M², then (y + q·N)/2^(32·words) ≤ N + 2^104, minus N where possible. Destroys `number`.
  */
 export function exportNumber(context: usize, target: usize, number: usize): void {
   const words = field(context, WORDS_OF);
@@ -210,8 +136,7 @@ export function exportNumber(context: usize, target: usize, number: usize): void
   for (let lane: usize = 0; lane < lanes; lane++) {
     const n = field(context, PLAIN) + lane * (words << 2);
     const minusInverse: u64 = load<u32>(context + (lane << 2), INVERSE);
-    // y < 2M < 2^(32·words + 52); the rest of the 2·words + 1 words of y + q·N starts as 0.
-    wordsFromDigits(context, WORDS, number, lane, <u32>(words << 1) + 1);
+    wordsFromNumber(context, number, lane);
     let above: u64 = 0;
     for (let i: usize = 0; i < words; i++) {
       const p = WORDS + (i << 2);

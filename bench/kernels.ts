@@ -52,12 +52,12 @@ function multiplications(kernel: KernelName | undefined, bits: number): Variant[
   return ([1, 2] as const).map((lanes) => {
     const exports = instantiate(module);
     const context = exports.scratch();
-    const size = exports.contextBytes(lanes, bits);
+    const size = exports.contextBytes(lanes, 1, bits);
     const input = (context + size + 15) & ~15;
     if (input + 8192 > exports.memory.buffer.byteLength) exports.memory.grow(4);
     for (let lane = 0; lane < lanes; lane++)
       new Uint8Array(exports.memory.buffer, input + (lane * bits) / 8).set(bigintToBytes(modulus(bits), bits / 8));
-    exports.contextInit(context, lanes, bits, input);
+    exports.contextInit(context, lanes, 1, bits, input);
     return {
       name: `kernel.modmul.${bits}.${lanes === 1 ? 'single' : 'pair'}`,
       unit: 'ns',

@@ -99,53 +99,55 @@ export class Evaluator {
   }
 
   *#power(modulus: Modulus, terms: readonly Term[], secret: boolean): Steps {
-    if (typeof modulus === 'bigint') return yield* this.#plain(modulus, terms, secret, false);
+    if (typeof modulus === 'bigint') return yield* this.#plain(modulus, terms, secret);
     const { key } = modulus;
-    const n = modulus.mod === 'N' ? key.n : key.n * key.n;
+    const squared = modulus.mod === 'N²';
     // A base that shares a factor with the own modulus does not occur; for the sake of a right answer it takes the long way.
     if (!hasFactors(key) || terms.some(({ base }) => base % key.p === 0n || base % key.q === 0n))
-      return yield* this.#plain(n, terms, secret, false);
+      return yield* this.#plain(key.n, terms, secret, squared);
     const secrets = this.#secretsOf(key);
-    const half = modulus.mod === 'N' ? secrets.n : secrets.n2;
-    const order = (prime: bigint, m: bigint): bigint => (m / prime) * (prime - 1n);
-    const [a, b] = yield [
-      this.#product(half.p, terms, secret, true, order(key.p, half.p)),
-      this.#product(half.q, terms, secret, true, order(key.q, half.q)),
-    ];
-    return recombine(half, a!, b!);
+    const half = (prime: bigint): Product => this.#product(prime, terms, secret, squared, squared ? prime * (prime - 1n) : prime - 1n);
+    const [a, b] = yield [half(key.p), half(key.q)];
+    return recombine(squared ? secrets.n2 : secrets.n, a!, b!);
   }
 
-  *#plain(n: bigint, terms: readonly Term[], secret: boolean, hidden: boolean): Steps {
-    const [value] = yield [this.#product(n, terms, secret, hidden)];
+  *#plain(n: bigint, terms: readonly Term[], secret: boolean, squared = false): Steps {
+    const [value] = yield [this.#product(n, terms, secret, squared)];
     return value!;
   }
 
   /**
-   * The product of `terms` mod n. Exponents that are longer than the `order` of the group (where it is known) are reduced by it; others keep their
-   * length. A secret exponent that is not reduced is treated as signed whatever its sign is, at the price of an inversion.
+   * The product of `terms` mod n, or n². Exponents that are longer than the `order` of the group (where it is known: then n is secret) are reduced
+   * by it; others keep their length. A secret exponent that is not reduced is treated as signed whatever its sign is, at the price of an inversion.
    */
-  #product(n: bigint, terms: readonly Term[], secret: boolean, hidden: boolean, order?: bigint): Product {
+  #product(n: bigint, terms: readonly Term[], secret: boolean, squared: boolean, order?: bigint): Product {
     const orderBits = order === undefined ? Infinity : bitLength(order);
+    const modulus = squared ? n * n : n;
     const factors = terms.map(({ base, exponent }) => {
-      const b = mod(base, n);
+      const b = mod(base, modulus);
       const bits = secret ? paddedBits(exponent) : bitLength(exponent);
       if (bits >= orderBits) return { base: b, exponent: mod(exponent, order!), bits: orderBits, signed: false };
       if (!secret && exponent >= 0n) return { base: b, exponent, bits, signed: false };
-      const inverse = this.#machine.invert(b, n);
+      const inverse = squared ? this.#invertSquared(b, n) : this.#machine.invert(b, n);
       if (inverse === undefined && exponent < 0n) throw new RangeError('a negative exponent needs a base that is a unit modulo n');
       return secret
         ? { base: b, inverse: inverse ?? b, exponent, bits, signed: true }
         : { base: inverse!, exponent: -exponent, bits, signed: false };
     });
-    return { n, terms: factors, signed: factors.some(({ signed }) => signed), secret, hidden };
+    return { n, squared, terms: factors, signed: factors.some(({ signed }) => signed), secret, hidden: order !== undefined };
+  }
+
+  /** b⁻¹ mod n² from y = b⁻¹ mod n, by y·(2 − b·y) (Newton): a third of the time of an inversion modulo n². */
+  #invertSquared(b: bigint, n: bigint): bigint | undefined {
+    const y = this.#machine.invert(b % n, n);
+    return y === undefined ? undefined : mod(y * (2n - b * y), n * n);
   }
 
   /** (1 + mN)·r^N mod N². The exponent N is public, so only base and factor are secret, and every path treats those alike. */
   *#encrypt(n: bigint, m: bigint, r: bigint): Steps {
     const factor = 1n + mod(m, n) * n;
-    const [value] = yield [
-      { n: n * n, terms: [{ base: mod(r, n), exponent: n, bits: bitLength(n) }], factor, signed: false, secret: false, hidden: false },
-    ];
+    const terms = [{ base: mod(r, n), exponent: n, bits: bitLength(n) }];
+    const [value] = yield [{ n, squared: true, terms, factor, signed: false, secret: false, hidden: false }];
     return value!;
   }
 
@@ -162,8 +164,8 @@ export class Evaluator {
     ];
     const plain = 1n + mod(m, n) * n;
     const [a, b] = yield [
-      { n: n2.p, terms: [{ base: x!, exponent: p, bits }], factor: plain % n2.p, ...hidden },
-      { n: n2.q, terms: [{ base: y!, exponent: q, bits }], factor: plain % n2.q, ...hidden },
+      { n: p, squared: true, terms: [{ base: x!, exponent: p, bits }], factor: plain % n2.p, ...hidden },
+      { n: q, squared: true, terms: [{ base: y!, exponent: q, bits }], factor: plain % n2.q, ...hidden },
     ];
     return recombine(n2, a!, b!);
   }
@@ -179,8 +181,8 @@ export class Evaluator {
     const bits = Math.max(bitLength(p), bitLength(q));
     const hidden = { signed: false, secret: true, hidden: true };
     const [a, b] = yield [
-      { n: n2.p, terms: [{ base: mod(c, n2.p), exponent: p - 1n, bits }], ...hidden },
-      { n: n2.q, terms: [{ base: mod(c, n2.q), exponent: q - 1n, bits }], ...hidden },
+      { n: p, squared: true, terms: [{ base: mod(c, n2.p), exponent: p - 1n, bits }], ...hidden },
+      { n: q, squared: true, terms: [{ base: mod(c, n2.q), exponent: q - 1n, bits }], ...hidden },
     ];
     const qInverse = (1n + n - p * half.pInverse) / q;
     const m = recombine(half, ((((a! - 1n) / p) % p) * (p - qInverse)) % p, ((((b! - 1n) / q) % q) * (q - half.pInverse)) % q);
@@ -197,9 +199,9 @@ export class Evaluator {
       const exponents = [x, y];
       const chunks = exponents.map((e) => Math.ceil((secret ? paddedBits(e) : bitLength(e)) / CHUNK_BITS));
       const [value] = yield [{ n, bases: [mod(s, n), mod(t, n)], exponents, chunks, secret }];
-      return value! === NO_TABLES ? yield* this.#plain(n, plain, secret, false) : value!;
+      return value! === NO_TABLES ? yield* this.#plain(n, plain, secret) : value!;
     }
-    if (t % setup.p === 0n || t % setup.q === 0n) return yield* this.#plain(n, plain, secret, false);
+    if (t % setup.p === 0n || t % setup.q === 0n) return yield* this.#plain(n, plain, secret);
     // The owner knows s = t^λ: s^x·t^y = t^(λx + y), with the exponent reduced for each half.
     const { n: half } = this.#secretsOf(setup);
     const exponent = setup.lambda * x + y;

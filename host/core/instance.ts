@@ -13,8 +13,8 @@ export interface Exports extends Record<string, unknown> {
   readonly memory: WebAssembly.Memory;
   scratch(): number;
   supported(): number;
-  contextBytes(lanes: number, bits: number): number;
-  contextInit(context: number, lanes: number, bits: number, moduli: number): void;
+  contextBytes(lanes: number, parts: number, bits: number): number;
+  contextInit(context: number, lanes: number, parts: number, bits: number, moduli: number): void;
   numberBytes(context: number): number;
   powerBytes(context: number, terms: number, width: number): number;
   power(

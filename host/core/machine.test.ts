@@ -23,11 +23,13 @@ const product = (n: bigint, terms: readonly (readonly [bigint, bigint, number?])
   hidden: false,
   ...options,
 });
-const expected = ({ n, terms, factor }: Product): bigint =>
-  terms.reduce(
+const expected = ({ n: root, squared, terms, factor }: Product): bigint => {
+  const n = squared ? root * root : root;
+  return terms.reduce(
     (value, { base, exponent }) => (value * (exponent < 0n ? modPow(modInv(base, n), -exponent, n) : modPow(base, exponent, n))) % n,
     (factor ?? 1n) % n,
   );
+};
 
 // Around each change of the number of digits or words, and the sizes of the product.
 const sizes = [512, 513, 543, 577, 767, 1024, 1225, 1536, 2048, 2049, 3071, 3072, 3104, 3105, 4096, 5119, 6143, 6144];
@@ -45,7 +47,27 @@ describe.each(kernels)('kernel %s', (kernel) => {
     }
   });
 
-  it.each([512, 1536, 3072, 3104, 6144])('survives the values that carry furthest at %i bits', (bits) => {
+  it.each(sizes.filter((bits) => bits <= 3072))('agrees with BigInt modulo the square of %i bits', (bits) => {
+    for (const secret of [true, false]) {
+      const lane = (n: bigint): Product =>
+        product(n, [[random(2 * bits - 2), random(90), 90]], { secret, squared: true, factor: random(2 * bits - 2) });
+      // A shorter modulus beside a longer one of as many words, and the smallest.
+      const [one, two] = [lane(modulus(bits)), lane(modulus(Math.max(bits & ~31, 512) === bits ? bits : (bits & ~31) + 1))];
+      expect(machine.products([one])).toEqual([expected(one)]);
+      expect(machine.products([one, two])).toEqual([one, two].map(expected));
+    }
+  });
+
+  it.each([
+    [512, false],
+    [1536, false],
+    [3072, false],
+    [3104, false],
+    [6144, false],
+    [512, true],
+    [1536, true],
+    [3072, true],
+  ])('survives the values that carry furthest at %i bits (squared: %s)', (bits, squared) => {
     // Moduli of all ones, of one bit at each end, ≡ 1 and ≡ −1 modulo a digit, with long runs; bases likewise.
     const top = 1n << BigInt(bits - 1);
     const runs = all(bits) ^ (all(bits / 4) << BigInt(bits / 2));
@@ -59,9 +81,13 @@ describe.each(kernels)('kernel %s', (kernel) => {
       all(bits) - all(bits / 2) + 1n,
     ];
     for (const [i, n] of moduli.entries()) {
-      const bases = [0n, 1n, 2n, n - 1n, n - 2n, all(bits) % n, runs % n, (top - 1n) % n, all(51) << 51n];
+      const m = squared ? n * n : n;
+      const bases = [0n, 1n, 2n, m - 1n, m - 2n, all(bits) % n, runs % n, (top - 1n) % n, all(51) << 51n, n - 1n, (n - 1n) * n];
       for (let b = 0; b < bases.length; b += 2) {
-        const lanes = [b, b + 1].map((at) => product(n, [[bases[at % bases.length]! % n, BigInt(33 + i), 8]])) as [Product, Product];
+        const lanes = [b, b + 1].map((at) => product(n, [[bases[at % bases.length]! % m, BigInt(33 + i), 8]], { squared })) as [
+          Product,
+          Product,
+        ];
         expect(machine.products(lanes)).toEqual(lanes.map(expected));
         expect(machine.products([lanes[0]])).toEqual([expected(lanes[0])]);
       }
@@ -71,8 +97,10 @@ describe.each(kernels)('kernel %s', (kernel) => {
   it('stays right through long chains of squarings', () => {
     // 2^(2^k) mod n for a k in the thousands: an error in any of the digits at any step would show.
     const n = all(3072);
-    const [value] = machine.products([product(n, [[2n, 1n << 3000n, 3001]])]);
-    expect(value).toBe(modPow(2n, 1n << 3000n, n));
+    for (const lane of [product(n, [[2n, 1n << 3000n, 3001]]), product(all(1536), [[2n, 1n << 3000n, 3001]], { squared: true })]) {
+      expect(machine.products([lane])).toEqual([expected(lane)]);
+      expect(machine.products([lane, lane])).toEqual([expected(lane), expected(lane)]);
+    }
   });
 
   it('takes exponent 0, leading zeros, several terms of different lengths, a factor', () => {
@@ -201,6 +229,13 @@ describe.each(kernels)('kernel %s', (kernel) => {
     ]);
     fresh.products([product(n, [[random(2047), random(512), 512]]), product(n, [[random(2047), random(512), 512]])]);
     fresh.products([product(n, [[random(2047), random(512)]], { secret: false })]);
+    const square = (): Product => product(n, [[random(4094), random(256), 256]], { squared: true, factor: random(4094) });
+    fresh.products([square()]);
+    fresh.products([square(), square()]);
+    const [p, q] = [modulus(1536), modulus(1536)].map((prime): Product =>
+      product(prime, [[random(3000), random(256), 256]], { squared: true, hidden: true, factor: random(3000) }),
+    );
+    fresh.products([p!, q!]);
     fresh.combs([{ n, bases: [4n], exponents: [-random(500)], chunks: [2], secret: true }]);
     fresh.invert(random(2047), n);
     fresh.isUnit(random(2047), n);

@@ -22,7 +22,10 @@ const product = (n: bigint, base: bigint, exponent: bigint, bits: number, secret
   hidden: true,
 });
 
-/** Fermat: b^(p−1) = 1 for every b; and 2^521 = 1 mod 2^521 − 1, 2^520 = (p + 1)/2. A wrong digit anywhere gives another number. */
+/**
+ * Fermat: b^(p−1) = 1 for every b, and b^(p(p−1)) = 1 mod p²; and 2^521 = 1 mod 2^521 − 1, 2^520 = (p + 1)/2. A wrong digit anywhere gives
+ * another number.
+ */
 export function passes(machine: Machine): boolean {
   const [p, mersenne] = primes as [bigint, bigint];
   for (const secret of [true, false]) {
@@ -31,6 +34,10 @@ export function passes(machine: Machine): boolean {
       if (machine.products([lane])[0] !== 1n) return false;
       if (machine.products([lane, product(p, base, 1n, 1024, secret)]).some((value, i) => value !== [1n, base][i])) return false;
     }
+    const square: Product = { ...product(p, p - 2n, p * (p - 1n), 2048, secret), squared: true };
+    const other: Product = { ...product(p, p + 1n, 5n, 2048, secret), squared: true };
+    if (machine.products([square])[0] !== 1n) return false;
+    if (machine.products([square, other]).some((value, i) => value !== [1n, 1n + 5n * p][i])) return false;
     if (machine.products([product(mersenne, 2n, 520n, 521, secret)])[0] !== (mersenne + 1n) / 2n) return false;
   }
   return true;
