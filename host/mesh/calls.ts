@@ -49,12 +49,12 @@ const FAILURE = 'failure';
 const ID_BYTES = 16;
 const ENVELOPE_BYTES = 128;
 
-const requestEnvelope = versioned(
+export const requestEnvelope = versioned(
   1,
   struct({ id: bytes(ID_BYTES), method: text(64), payload: bytesUpTo(MAX_BODY_BYTES - ENVELOPE_BYTES) }),
 );
-const answerEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), payload: bytesUpTo(MAX_BODY_BYTES - ENVELOPE_BYTES) }));
-const failureEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), failure: failureCodec }));
+export const answerEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), payload: bytesUpTo(MAX_BODY_BYTES - ENVELOPE_BYTES) }));
+export const failureEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), failure: failureCodec }));
 
 const NO_SESSION = new Uint8Array(SESSION_BYTES);
 

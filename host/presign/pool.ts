@@ -65,8 +65,8 @@ export interface Taken {
 }
 
 const WALLET_ID = /^[A-Za-z0-9_-]{1,40}$/;
-/** Which journal file a pool was last opened with. */
-const fenceCodec = versioned(1, struct({ incarnation: text(64), burns: safeInteger }));
+/** Which journal file a pool was last opened with, and how many burns it had. */
+export const fenceCodec = versioned(1, struct({ incarnation: text(64), burns: safeInteger }));
 
 export class PresignaturePool {
   /** What was found and dropped on opening. */

@@ -27,7 +27,8 @@ export interface PresignatureRecord extends PresignatureMeta {
   readonly secret: Uint8Array;
 }
 
-const codec = versioned(
+/** The record as it is sealed in the vault. */
+export const storedPresignature = versioned(
   1,
   struct({
     id: bytes(32),
@@ -45,12 +46,12 @@ const codec = versioned(
 );
 
 export const encodeStored = (record: PresignatureRecord, burnsBefore: number): Uint8Array =>
-  encode(codec, { ...record, signers: [...record.signers], burnsBefore });
+  encode(storedPresignature, { ...record, signers: [...record.signers], burnsBefore });
 
 /** @throws Refusal for content of another version or shape. */
 export function decodeStored(content: Uint8Array, name: string): PresignatureRecord & { readonly burnsBefore: number } {
   try {
-    return decode(codec, content);
+    return decode(storedPresignature, content);
   } catch (error) {
     if (!(error instanceof DecodeError)) throw error;
     throw new Refusal(

@@ -68,7 +68,8 @@ export interface Rounds {
 const SIGNATURE_BYTES = 64;
 /** Largest payload of one protocol message: Π^mod and Π^prm of aux info are about 100 kB each. */
 export const MAX_MESSAGE_BYTES = 1 << 20;
-const envelope = versioned(1, struct({ payload: bytesUpTo(MAX_MESSAGE_BYTES), signature: bytes(SIGNATURE_BYTES) }));
+/** What travels: the payload and its author's signature. */
+export const envelope = versioned(1, struct({ payload: bytesUpTo(MAX_MESSAGE_BYTES), signature: bytes(SIGNATURE_BYTES) }));
 
 /** Stands for everybody as the receiver: a broadcast has one signature for all receivers. */
 export const EVERYBODY = 0xffffffff;

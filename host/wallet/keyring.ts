@@ -14,7 +14,8 @@ import { hex } from '../base/bytes.ts';
 import type { Vault } from '../storage/vault.ts';
 import type { Parameters } from '../proofs/parameters.ts';
 
-const entry = versioned(
+/** A key as it lies in the vault. */
+export const entry = versioned(
   1,
   struct({
     state: oneOf(['prepared', 'active']),

@@ -1,0 +1,265 @@
+/**
+ * Writes fixtures/fuzz/seeds.json: a valid encoding or more for every decoder. Run by hand (`node dist/fuzz/seeds.js`) when a format or a decoder
+ * is new; tests only read the file. The runs have fixed randomness, so that only what has changed changes in the file.
+ */
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hex, utf8 } from '../host/base/bytes.ts';
+import { decode, encode, type Codec } from '../host/base/codec.ts';
+import * as payment from '../host/bitcoin/payment.ts';
+import { auxInfo } from '../host/cggmp24/aux-record.ts';
+import { auxRounds } from '../host/cggmp24/aux-info.ts';
+import { keyShare } from '../host/cggmp24/key-share.ts';
+import { keygenRounds } from '../host/cggmp24/keygen.ts';
+import { presignRounds } from '../host/cggmp24/presign-messages.ts';
+import { presignature, presignaturePublic } from '../host/cggmp24/presignature.ts';
+import { quorumCertificate } from '../host/consensus/certificate.ts';
+import { proposal, signedProposal } from '../host/consensus/proposal.ts';
+import { vote } from '../host/consensus/vote.ts';
+import { referenceCore } from '../host/core/reference.ts';
+import { G, point, scalar } from '../host/curve/secp256k1.ts';
+import { frostShare } from '../host/frost/share.ts';
+import * as frostKeygen from '../host/frost/keygen.ts';
+import { proofOfPossession } from '../host/frost/possession.ts';
+import { nonceCommitment } from '../host/frost/signing.ts';
+import { failureCodec } from '../host/mesh/call-errors.ts';
+import * as calls from '../host/mesh/calls.ts';
+import { encodeFrame, frameCodec, hello } from '../host/mesh/frame.ts';
+import { conflictingMessages } from '../host/mesh/session.ts';
+import { fenceCodec } from '../host/presign/pool.ts';
+import { encodeStored } from '../host/presign/record.ts';
+import * as affG from '../host/proofs/pi-aff-g.ts';
+import * as elog from '../host/proofs/pi-elog.ts';
+import * as encElg from '../host/proofs/pi-enc-elg.ts';
+import * as fac from '../host/proofs/pi-fac.ts';
+import * as mod from '../host/proofs/pi-mod.ts';
+import * as prm from '../host/proofs/pi-prm.ts';
+import * as sch from '../host/proofs/pi-sch.ts';
+import { envelope } from '../host/protocol/rounds.ts';
+import { sha256 } from '../host/protocol/transcript.ts';
+import { openBurnJournal } from '../host/storage/burns.ts';
+import { sealHeader } from '../host/storage/vault-header.ts';
+import { auxRun, frostKeygenRun, frostSignRun, keygenRun, presignRun, signRun, TAPROOT_PREIMAGE, type Said } from '../host/testing/runs.ts';
+import { seeded } from '../host/proofs/testing/instances.ts';
+import { tamper } from '../host/protocol/testing/network.ts';
+import { entry } from '../host/wallet/keyring.ts';
+import * as wallet from '../host/wallet/messages.ts';
+import { BATCH, PARAMETERS, T } from './decoders.ts';
+
+/** Seeds of one decoder; more than these add nothing but size. */
+const MOST = 3;
+const seeds = new Map<string, string[]>();
+const put = (name: string, bytes: Uint8Array): void => {
+  const known = seeds.get(name) ?? [];
+  const text = hex(bytes);
+  if (known.length < MOST && !known.includes(text)) seeds.set(name, [...known, text]);
+};
+const add = <T>(name: string, codec: Codec<T>, ...values: readonly T[]): void => {
+  for (const value of values) put(name, encode(codec, value));
+};
+const random = seeded('seeds of the fuzzer');
+const word = (length = 32): Uint8Array => random.bytes(length);
+const uuid = '7c9e6679-7425-40de-944b-e07fc1f90ae7';
+const committee = ['node-1', 'node-2', 'node-3'];
+
+/** The first message of each author in each round. */
+function said(messages: readonly Said[]): void {
+  for (const { round, payload } of messages) {
+    if (round.endsWith('/echo')) put('protocol/echo', payload);
+    else put(`round/${round}`, payload);
+  }
+}
+
+async function protocols(): Promise<void> {
+  const shareRound = keygenRounds(T).share;
+  const keys = await keygenRun(PARAMETERS);
+  // A run with complaints, whose messages an honest one does not have.
+  const wrongShare = tamper(1, shareRound, ({ sigma }) => ({ sigma: sigma ^ 1n }), 0);
+  const complaining = await keygenRun(PARAMETERS, wrongShare);
+  const wrongFrostShare = tamper(1, frostKeygen.shareRound, (share) => share ^ 1n, 0);
+  const frostComplaining = await frostKeygenRun(wrongFrostShare);
+  const aux = await auxRun(PARAMETERS, referenceCore);
+  const group = { keys: keys.outputs, aux: aux.outputs, parameters: PARAMETERS, core: referenceCore };
+  const presigned = await presignRun(group, [0, 2], BATCH);
+  const presignatures = presigned.outputs.map(([first]) => first!);
+  const signed = await signRun(group, [0, 1]);
+  const frost = await frostKeygenRun();
+  const frostSigned = await frostSignRun(frost.outputs, [0, 2]);
+  const complaints = [...complaining.said, ...frostComplaining.said].filter(
+    ({ round, from }) => from === 0 && /proof$|confirm$/.test(round),
+  );
+  // Signing without a stock presigns a batch of one, whose messages have other lengths.
+  const partials = signed.said.filter(({ round }) => round.startsWith('sign/'));
+  said([complaints, keys.said, aux.said, presigned.said, partials, frost.said, frostSigned.said].flat());
+
+  add('record/key share', keyShare, ...keys.outputs);
+  add('record/frost share', frostShare, ...frost.outputs);
+  add('record/aux info', auxInfo(PARAMETERS), aux.outputs[0]!);
+  add('record/presignature', presignature, ...presignatures);
+  add('record/presignature, sealed', presignature, ...presignatures);
+  add('record/presignature, public', presignaturePublic, presignatures[0]!);
+  add('curve/point', point, G, G.double());
+  add('curve/scalar', scalar, keys.outputs[0]!.x, 0n, 1n);
+  const [D, E] = [G, G.double()];
+  add('record/nonce commitment', nonceCommitment, { index: 0, D, E });
+  const description = { walletId: uuid, walletName: 'treasury', committee, createdAt: 1_700_000_000_000 };
+  add(
+    'record/key in the vault',
+    entry,
+    { ...description, state: 'active', protocol: 'cggmp24', share: encode(keyShare, keys.outputs[0]!) },
+    { ...description, state: 'prepared', protocol: 'frost', share: encode(frostShare, frost.outputs[0]!) },
+  );
+  const { id, sid } = presignatures[0]!;
+  const meta = {
+    id,
+    sid,
+    noncePoint: encode(point, presignatures[0]!.Gamma),
+    signers: ['node-1', 'node-3'],
+    createdAt: 1_700_000_000_000,
+  };
+  put(
+    'record/presignature in the pool',
+    encodeStored({ ...meta, keyId: utf8(uuid), epoch: 0, generationMs: 900, secret: encode(presignature, presignatures[0]!) }, 7),
+  );
+
+  const find = <M>(round: { name: string; codec: Codec<M> }, messages: readonly Said[]): M =>
+    decode(round.codec, messages.find((message) => message.round === round.name)!.payload);
+  const [auxOf, presignOf] = [auxRounds(PARAMETERS), presignRounds(PARAMETERS, T, BATCH)];
+  add('proof/sch', sch.proof, { A: find(keygenRounds(T).open, keys.said).A, z: find(keygenRounds(T).proof, keys.said).psi! });
+  add('proof/prm', prm.proof(PARAMETERS), find(auxOf.open, aux.said).prm);
+  add('proof/mod', mod.proof(PARAMETERS), find(auxOf.mod, aux.said));
+  add('proof/fac', fac.proof(PARAMETERS), find(auxOf.fac, aux.said));
+  const { encK, encG } = find(presignOf.encryptedProofs, presigned.said)[0]!;
+  add('proof/enc-elg', encElg.proof(PARAMETERS), encK, encG);
+  const { affGamma, affX } = find(presignOf.productProofs, presigned.said)[0]!;
+  add('proof/aff-g', affG.proof(PARAMETERS), affGamma, affX);
+  add('proof/elog', elog.proof(PARAMETERS), find(presignOf.products, presigned.said)[0]!.elogGamma);
+  add('proof/possession', proofOfPossession, find(frostKeygen.openRound(T), frost.said).possession);
+}
+
+function mesh(): void {
+  add('protocol/envelope', envelope, { payload: word(), signature: word(64) });
+  add('mesh/hello', hello, { cluster: 'devnet', from: 'node-1', to: 'node-2', class: 'signing' });
+  const frame = { class: 'ceremony', kind: 'session', session: word(), round: 'keygen/open', body: word(80) } as const;
+  add('mesh/frame', frameCodec, { ...frame, sequence: 12 });
+  put('mesh/stream', Buffer.concat([encodeFrame(frame, 0), encodeFrame({ ...frame, body: new Uint8Array() }, 1)]));
+  const failure = {
+    family: 'fault', message: 'wrong share', subject: 'keygen/share', field: '', remedy: '', status: '400', culprits: [1, 2], detail: 'σ', signed: word(96),
+  } as const; // prettier-ignore
+  add('mesh/failure', failureCodec, { ...failure, culprits: [1, 2] });
+  add('mesh/conflictingMessages', conflictingMessages, { first: word(100), second: word(100) });
+  add('mesh/request', calls.requestEnvelope, { id: word(16), method: 'payment.sign', payload: word(40) });
+  add('mesh/answer', calls.answerEnvelope, { id: word(16), payload: word(40) });
+  add('mesh/failed call', calls.failureEnvelope, {
+    id: word(16),
+    failure: { ...failure, culprits: [], family: 'refusal', signed: undefined },
+  });
+}
+
+function consensus(): void {
+  const open = {
+    version: 1, clusterId: word(), proposer: 'node-1', kind: 'payment', walletId: uuid, payload: word(60), createdAt: 1_700_000_000_000,
+    expiresAt: 1_700_000_060_000, nonce: word(),
+  } as const; // prettier-ignore
+  add('consensus/proposal', proposal, open);
+  add('consensus/signedProposal', signedProposal, { proposal: open, signature: word(64) });
+  const approve = {
+    proposal: word(), voter: 'node-2', value: 'approve', reason: '', timestamp: 1_700_000_000_500, extension: word(33), signature: word(64),
+  } as const; // prettier-ignore
+  const reject = { ...approve, voter: 'node-3', value: 'reject', reason: 'über dem Limit', extension: new Uint8Array() } as const;
+  add('consensus/vote', vote, approve, reject);
+  add('consensus/quorumCertificate', quorumCertificate, { proposal: approve.proposal, votes: [approve, { ...approve, voter: 'node-4' }] });
+}
+
+function walletMessages(): void {
+  const hash = word();
+  add(
+    'wallet/invitation',
+    wallet.invitation,
+    {
+      nonce: hash, kind: 'presign', protocol: 'cggmp24', walletId: uuid, walletName: '', threshold: 2, committee, signers: [0, 2], count: 20,
+      createdAt: 1_700_000_000_000,
+    },
+    {
+      nonce: hash, kind: 'dkg', protocol: 'frost', walletId: uuid, walletName: 'treasury', threshold: 2, committee, signers: [], count: 0,
+      createdAt: 1_700_000_000_000,
+    },
+  ); // prettier-ignore
+  add('wallet/accepted', wallet.accepted, { ok: 1 });
+  add('wallet/cancellation', wallet.cancellation, { nonce: hash, reason: 'node-3 refused' });
+  add('wallet/proposeRequest', wallet.proposeRequest, { proposal: word(90) });
+  add('wallet/proposeResponse', wallet.proposeResponse, { vote: word(90) });
+  add('wallet/voteNotice', wallet.voteNotice, { proposal: hash, vote: word(90) });
+  const request = { proposal: hash, certificate: word(90), attempt: 0, nonce: word(), signers: [0, 1] };
+  add(
+    'wallet/signRequest',
+    wallet.signRequest,
+    { ...request, mode: 'pool', presignatures: [word(), word()] },
+    { ...request, mode: 'frost', presignatures: [] },
+  );
+  add('wallet/signResponse', wallet.signResponse, { results: [word(), word(64)] });
+  add('wallet/signedNotice', wallet.signedNotice, { proposal: hash, raw: word(120), mode: 'pool', signers: ['node-1', 'node-2'] });
+  add('wallet/abandonNotice', wallet.abandonNotice, { proposal: hash, state: 'timed_out', reason: 'no quorum' });
+  add('wallet/walletQuery', wallet.walletQuery, { walletId: uuid });
+  add('wallet/walletAnswer', wallet.walletAnswer, { state: 'active', publicKey: encode(point, G) });
+  add('wallet/auxQuery', wallet.auxQuery, { committee });
+  add('wallet/auxAnswer', wallet.auxAnswer, { hash }, { hash: new Uint8Array() });
+  add('wallet/poolLevels', wallet.poolLevels, { sets: [{ signers: [0, 1], ready: 3 }, { signers: [1, 2], ready: 0 }] }); // prettier-ignore
+
+  const intent = {
+    recipients: [{ address: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080', amount: 25_000n }],
+    metadata: utf8('memo'),
+    feeRate: 5_000n,
+  };
+  add('bitcoin/paymentIntent', payment.paymentIntent, intent, { ...intent, metadata: undefined });
+  const input = {
+    txid: hex(word()), vout: 1, value: 50_000n, script: word(22), witnessScript: undefined, sequence: payment.SEQUENCE,
+  }; // prettier-ignore
+  add('bitcoin/paymentInput', payment.paymentInput, input, { ...input, witnessScript: word(35) });
+  add('bitcoin/paymentOutput', payment.paymentOutput, { script: word(34), value: 25_000n });
+  const unsigned = {
+    network: 'regtest', version: 2, locktime: 812, inputs: [input], outputs: [{ script: word(22), value: 25_000n }, { script: word(34), value: 24_000n }],
+    changeIndex: 1, feeRate: 5_000n,
+  } as const; // prettier-ignore
+  add('bitcoin/unsignedPayment', payment.unsignedPayment, { ...unsigned, inputs: [...unsigned.inputs], outputs: [...unsigned.outputs] });
+  add('bitcoin/amount', payment.amount, 0n, 25_000n);
+  add('bitcoin/txid', payment.txid, hex(word()));
+  add('wallet/paymentProposal', wallet.paymentProposal, {
+    txId: uuid,
+    intent: encode(payment.paymentIntent, intent),
+    payment: encode(payment.unsignedPayment, { ...unsigned, inputs: [...unsigned.inputs], outputs: [...unsigned.outputs] }),
+  });
+  for (const address of [
+    'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4',
+    '1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2',
+    '3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy',
+  ])
+    put('bitcoin/address', utf8(address));
+  put('bitcoin/taproot message', TAPROOT_PREIMAGE);
+}
+
+async function storage(): Promise<void> {
+  add('record/pool fence', fenceCodec, { incarnation: '123456', burns: 42 });
+  const folder = await mkdtemp(join(tmpdir(), 'threshold-wallet-fuzz-'));
+  try {
+    const path = join(folder, 'burns');
+    const journal = await openBurnJournal(path);
+    await journal.burnAll([1, 2, 3].map((n) => ({ id: sha256(Uint8Array.of(n)), purpose: sha256(Uint8Array.of(n, n)) })));
+    await journal.close();
+    put('storage/burn journal', new Uint8Array(await readFile(path)));
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+  const vault = { vaultId: hex(word(16)), createdAt: '2026-01-01T00:00:00.000Z' };
+  put('storage/vault header', utf8(JSON.stringify(await sealHeader(random, vault, word(), 'a passphrase of a seed'))));
+}
+
+await protocols();
+mesh();
+consensus();
+walletMessages();
+await storage();
+const lines = [...seeds].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, list]) => `  ${JSON.stringify(name)}: ${JSON.stringify(list)}`);
+await writeFile(join('fixtures', 'fuzz', 'seeds.json'), `{\n${lines.join(',\n')}\n}\n`);
+process.stderr.write(`${seeds.size} decoders have seeds\n`);
