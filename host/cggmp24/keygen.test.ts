@@ -115,12 +115,12 @@ describe('key generation with one who misbehaves', () => {
     expectBlamed(results, [LIAR], 'the opening matches', [0, 3]);
   });
 
-  test.each([1, -1])('a vector of t and %i commitments is named by all (threshold raising)', async (more) => {
+  test.each([1, -1, -T])('a vector of t and %i commitments is named by all (threshold raising)', async (more) => {
     const other = keygenRounds(T + more).open;
     const override: Override = (from, _to, round, payload) => {
       if (from !== LIAR || round !== 'keygen/open') return payload;
       const opening = decode(messages.open.codec, payload);
-      return encode(other.codec, { ...opening, S: more > 0 ? [...opening.S, G] : opening.S.slice(0, -1) });
+      return encode(other.codec, { ...opening, S: more > 0 ? [...opening.S, G] : opening.S.slice(0, T + more) });
     };
     expectBlamed(await run(3, override), [LIAR], /S: \d items, exactly 2 expected/);
   });

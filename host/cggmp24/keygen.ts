@@ -83,7 +83,7 @@ export async function keygen({ rounds, t, random, keyId, prepared }: KeygenOptio
     chainCode: random.bytes(32),
     u: random.bytes(32),
   };
-  const commitments = await rounds.echo(messages.commit, { V: commit(sid, me, opening) });
+  const commitments = await rounds.echo(messages.commit, { V: keygenCommitment(sid, me, opening) });
 
   // Round 2: open, and give every party its share.
   const [openings, shares] = await together(
@@ -159,7 +159,9 @@ const fields =
     hash.point(A).bytes(chainCode);
   };
 const TAG = 'keygen-commitment/v1';
-const commit = (sid: Uint8Array, i: number, opening: Opening): Uint8Array => commitment(TAG, fields(sid, i, opening), opening.u);
+/** V_i = Com(sid, i, rid_i, S_i, A_i, c_i; u_i). */
+export const keygenCommitment = (sid: Uint8Array, i: number, opening: Opening): Uint8Array =>
+  commitment(TAG, fields(sid, i, opening), opening.u);
 const opensTo = (sid: Uint8Array, i: number, V: Uint8Array, opening: Opening): boolean => opens(V, TAG, fields(sid, i, opening), opening.u);
 
 const confirmation = (sid: Uint8Array, { publicKey, X, t, n, chainCode, rid }: KeyShare): Uint8Array =>

@@ -120,7 +120,7 @@ interface Lie {
 }
 const liar = async (rounds: Rounds, lie: Lie): Promise<void> => {
   const t = lie.t ?? 2;
-  const { f, opening: fair } = deal(random, rounds.me, t);
+  const { f, opening: fair } = deal(random, rounds.me, t || 2);
   const opening = lie.open?.(fair, f) ?? fair;
   await rounds.echo(commitRound, lie.commit?.(opening) ?? commitTo(rounds.sid, rounds.me, opening));
   await rounds.broadcast(openRound(t), lie.reveal?.(opening) ?? opening);
@@ -136,10 +136,13 @@ const against = async (lie: Lie) => {
 };
 const named = (reason: RegExp) => ({ name: 'Fault', culprits: [1], reason: expect.stringMatching(reason) });
 
+const nothing: Opening = { ...deal(random, 1, 2).opening, phi: [] };
+
 describe('a dishonest party in key generation is named by everybody', () => {
   test.each<[string, Lie, RegExp]>([
     ['commitment vector of t + 1 points', { t: 3 }, /malformed message in round frost-dkg\/open: phi: 3 items, exactly 2/],
     ['commitment vector of t − 1 points', { t: 1 }, /malformed message in round frost-dkg\/open: phi: 1 items, exactly 2/],
+    ['empty commitment vector', { t: 0, open: () => nothing }, /malformed message in round frost-dkg\/open: phi: 0 items, exactly 2/],
     ['commitment from another session', { commit: (o) => commitTo(new Uint8Array(32), 1, o) }, /does not open/],
     ['commitment copied from another party', { commit: (o) => commitTo(sid, 2, o) }, /does not open/],
     ['opening of another chain code', { reveal: (o) => ({ ...o, chainCode: new Uint8Array(32) }) }, /does not open/],

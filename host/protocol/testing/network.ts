@@ -6,7 +6,7 @@
 import { createHash, createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 'node:crypto';
 import { decode, encode, type Codec } from '../../base/codec.ts';
 import { Abandoned, Silence } from '../../base/errors.ts';
-import { createRounds, signedPart, type Channel, type Identity, type Round, type Rounds, type Tracer } from '../rounds.ts';
+import { createRounds, EVERYBODY, signedPart, type Channel, type Identity, type Round, type Rounds, type Tracer } from '../rounds.ts';
 
 /** Returns the payload to send instead, `undefined` to stay silent, or the given payload to change nothing. */
 export type Override = (from: number, to: number, round: string, payload: Uint8Array) => Uint8Array | undefined;
@@ -25,6 +25,13 @@ function testKey(index: number): { secret: KeyObject; public: KeyObject } {
   const seed = createHash('sha256').update(`test identity ${index}`).digest();
   const secret = createPrivateKey({ key: Buffer.concat([PKCS8_ED25519, seed]), format: 'der', type: 'pkcs8' });
   return { secret, public: createPublicKey(secret) };
+}
+
+/** Whether `party` of a memory network signed `message` in `round`, for whomever. */
+export function authentic(sid: Uint8Array, party: number, round: string, message: Uint8Array): boolean {
+  const [payload, signature] = [message.slice(ENVELOPE_HEAD, -64), message.slice(-64)];
+  const receivers = [EVERYBODY, ...Array.from({ length: 64 }, (_, j) => j)];
+  return receivers.some((to) => verify(null, signedPart(sid, round, party, to, payload), testKey(party).public, signature));
 }
 
 const ENVELOPE_HEAD = 5; // version byte and payload length, before the payload; the 64-byte signature follows it
@@ -69,7 +76,7 @@ export function memoryNetwork(
 
         function resign(payload: Uint8Array): Uint8Array {
           // A broadcast is signed for everybody, a private message for its receiver: find out which this one was.
-          for (const receiver of [0xffffffff, to]) {
+          for (const receiver of [EVERYBODY, to]) {
             if (verify(null, signedFor(receiver, message.slice(ENVELOPE_HEAD, -64)), own.public, message.slice(-64))) {
               const signature = identity.sign(signedFor(receiver, payload));
               const head = Buffer.alloc(ENVELOPE_HEAD);
