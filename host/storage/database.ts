@@ -3,6 +3,7 @@
  * (Unavailable; the pool reconnects by itself), the data break a rule of the schema (Refusal naming the constraint), or we wrote bad SQL
  * (Defect). Nothing here waits for a database that is down: callers decide.
  */
+import { createHash } from 'node:crypto';
 import pg from 'pg';
 import { Defect, Refusal, Unavailable } from '../base/errors.ts';
 import { errorCode } from './files.ts';
@@ -52,6 +53,19 @@ const types: pg.CustomTypesConfig = {
   }) as typeof pg.types.getTypeParser,
 };
 
+/**
+ * A name makes the server plan a statement once per connection instead of each time. Statements are texts of this program with parameters apart, so
+ * there are few of them.
+ */
+const names = new Map<string, string>();
+function statementName(sql: string): string {
+  const known = names.get(sql);
+  if (known !== undefined) return known;
+  const name = `tw_${createHash('sha256').update(sql).digest('hex').slice(0, 24)}`;
+  names.set(sql, name);
+  return name;
+}
+
 /** Opens no connection yet: a node starts, and reports the database as missing, without one. @throws Refusal for a malformed URL. */
 export function openDatabase({
   url,
@@ -83,7 +97,7 @@ export function openDatabase({
 
   const run = async <R extends object>(on: pg.Pool | pg.PoolClient, sql: string, parameters: readonly unknown[]): Promise<readonly R[]> => {
     try {
-      return (await on.query<R>(sql, [...parameters])).rows;
+      return (await on.query<R>({ name: statementName(sql), text: sql, values: [...parameters] })).rows;
     } catch (error) {
       throw databaseError(error);
     }

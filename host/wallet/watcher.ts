@@ -18,6 +18,8 @@ const PAGE = 100;
 const GRACE_MS = 30_000;
 /** Between two tries to broadcast. */
 const BROADCAST_MS = 3_000;
+/** A payment that was found is looked for again when a block has come; without one after this long, since backends forget what stays unconfirmed. */
+const FORGETFUL_MS = 30_000;
 /**
  * How long the coins of a payment are held after signers were asked and nobody told the end of it. A signature may exist somewhere for ever, so no time
  * would be long enough to be sure; but held coins would push the next payment to other coins, and then both could be made. Free again, they are
@@ -30,6 +32,8 @@ export class Watcher {
   #running: Promise<void> = Promise.resolve();
   /** Payments confirmed less than six blocks deep; undefined until they were read from the records. */
   #young: Set<string> | undefined;
+  /** Payments that were found under some tip, with all that this says recorded: until the tip moves there is nothing to learn about them. */
+  readonly #found = new Map<string, { readonly tip: string; readonly at: number }>();
 
   constructor(
     private readonly context: WalletContext,
@@ -67,8 +71,21 @@ export class Watcher {
       open.push(...items);
       if (offset + PAGE >= total) break;
     }
-    for (const transaction of open) await this.#alone(transaction.tx_id, () => this.#one(transaction));
-    for (const txId of young) await this.#alone(txId, async () => void (await this.#follow(await ledger.get(txId))));
+    if (open.length === 0 && young.size === 0) return;
+    const tip = await this.#tip();
+    const news = (txId: string): boolean => {
+      const found = this.#found.get(txId);
+      return found?.tip !== tip || context.clock() - found.at >= FORGETFUL_MS;
+    };
+    for (const transaction of open) if (news(transaction.tx_id)) await this.#alone(transaction.tx_id, () => this.#one(transaction, tip));
+    for (const txId of young) if (news(txId)) await this.#alone(txId, async () => void (await this.#follow(await ledger.get(txId), tip)));
+  }
+
+  /** Names the best block, by height and hash. */
+  async #tip(): Promise<string> {
+    const { esplora } = this.context;
+    const height = await esplora.tipHeight();
+    return `${height}/${(await esplora.blockHash(height)) ?? ''}`;
   }
 
   /** What fails for one payment must not stop the others; what is down is down for all. */
@@ -86,12 +103,12 @@ export class Watcher {
     return new Set(items.filter(({ confirmations }) => confirmations < FINAL_CONFIRMATIONS).map(({ tx_id: txId }) => txId));
   }
 
-  async #one(transaction: TransactionInfo): Promise<void> {
+  async #one(transaction: TransactionInfo, tip: string): Promise<void> {
     const { tx_id: txId, txid, state, raw, updated_at: since } = transaction;
     const { context, ledger } = this;
-    if (raw === null) return this.#unsigned(transaction);
+    if (raw === null) return this.#unsigned(transaction, tip);
 
-    const found = await this.#follow(transaction);
+    const found = await this.#follow(transaction, tip);
     const overdue = isOverdue(state, Date.parse(since), context.clock(), {
       signed: BROADCAST_MS,
       broadcasting: BROADCAST_MS,
@@ -109,7 +126,7 @@ export class Watcher {
    * A payment without a signature. Others may have finished it while this node was cut off or restarted, which the chain shows; one that nobody
    * here works on any more ends when its time is over.
    */
-  async #unsigned({ tx_id: txId, txid, state, created_at: since }: TransactionInfo): Promise<void> {
+  async #unsigned({ tx_id: txId, txid, state, created_at: since }: TransactionInfo, tip: string): Promise<void> {
     const { context, ledger } = this;
     const found = await context.esplora.txHex(txid);
     const signed = found === undefined ? undefined : signedFrom(await ledger.payment(txId), fromHex(found));
@@ -117,7 +134,7 @@ export class Watcher {
       for (const event of ['propose', 'approve', 'sign'] as const) await ledger.apply(txId, event);
       await ledger.apply(txId, 'signed', { raw: signed.hex, vsize: signed.vsize });
       context.logger.info({ tx_id: txId, txid }, 'a payment that other nodes have finished is on the chain');
-      await this.#follow(await ledger.get(txId));
+      await this.#follow(await ledger.get(txId), tip);
       return;
     }
     if (this.pending.has(txId)) return;
@@ -131,20 +148,29 @@ export class Watcher {
   }
 
   /** Whether the backend knows the transaction; if so, the record says how far it is. */
-  async #follow({ tx_id: txId, txid }: TransactionInfo): Promise<boolean> {
+  async #follow({ tx_id: txId, txid }: TransactionInfo, tip: string): Promise<boolean> {
     const { context, ledger } = this;
     const status = await context.esplora.txStatus(txid);
     if (status === undefined) {
       this.#young?.delete(txId);
+      this.#found.delete(txId);
       return false;
     }
     for (const event of ['send', 'accepted'] as const) await ledger.apply(txId, event);
-    if (!status.confirmed) return true;
+    if (!status.confirmed) {
+      this.#found.set(txId, { tip, at: context.clock() });
+      return true;
+    }
     const confirmations = Math.max(1, (await context.esplora.tipHeight()) - status.block_height + 1);
     const place = { block_height: status.block_height, confirmations };
     if ((await ledger.apply(txId, 'confirmed', place)) === undefined) await context.records.transactions.update(txId, place);
-    if (confirmations >= FINAL_CONFIRMATIONS) this.#young?.delete(txId);
-    else this.#young?.add(txId);
+    if (confirmations >= FINAL_CONFIRMATIONS) {
+      this.#young?.delete(txId);
+      this.#found.delete(txId);
+    } else {
+      this.#young?.add(txId);
+      this.#found.set(txId, { tip, at: context.clock() });
+    }
     return true;
   }
 }
