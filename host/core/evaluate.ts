@@ -4,6 +4,7 @@
  */
 import { bitLength } from '../base/bytes.ts';
 import { CHUNK_BITS, combShapeOf, shapeOf, type Comb, type Machine, type Product } from './machine.ts';
+import { PrimeSearch } from './prime-search.ts';
 import { deriveSecrets, mod, recombine, type KeySecrets } from './secrets.ts';
 import { Recent } from './recent.ts';
 import { hasFactors, type Modulus, type Operation, type PaillierSecret, type RingPedersenSecret, type Term } from './types.ts';
@@ -25,6 +26,8 @@ export const paddedBits = (exponent: bigint): number => Math.max(GRAIN, Math.cei
 export class Evaluator {
   readonly #machine: Machine;
   readonly #secrets = new Recent<bigint, KeySecrets>(8);
+  /** The search under way, by the length of its primes: it goes on with the next slice. */
+  readonly #searches = new Recent<number, PrimeSearch>(2);
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -85,6 +88,8 @@ export class Evaluator {
         return this.#commit(operation);
       case 'coprime':
         return this.#coprime(operation.n, operation.values);
+      case 'search':
+        return this.#search(operation.bits);
     }
   }
 
@@ -215,6 +220,13 @@ export class Evaluator {
     });
     const [a, b] = yield [side(half.p), side(half.q)];
     return recombine(half, a!, b!);
+  }
+
+  // eslint-disable-next-line require-yield -- the search has its own powers
+  *#search(bits: number): Steps {
+    let search = this.#searches.get(bits);
+    if (search === undefined) this.#searches.set(bits, (search = new PrimeSearch(this.#machine, bits)));
+    return search.slice() ?? 0n;
   }
 
   // eslint-disable-next-line require-yield -- no powers: one inversion-free gcd of the product

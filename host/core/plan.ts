@@ -41,6 +41,10 @@ export function check(operation: Operation): void {
       return checkModulus('N̂', operation.setup.n);
     case 'coprime':
       return checkModulus('n', operation.n);
+    case 'search':
+      if (!Number.isInteger(operation.bits) || operation.bits < MIN_BITS || operation.bits > MAX_BITS / 2)
+        throw new RangeError(`safe primes of ${operation.bits} bits; the core searches those of ${MIN_BITS} to ${MAX_BITS / 2}`);
+      return;
   }
 }
 
@@ -90,6 +94,8 @@ function estimate(operation: Operation): Estimate {
     }
     case 'coprime':
       return { cost: 0.2 + operation.values.length * 0.02 };
+    case 'search':
+      return { cost: MAX_TASK };
   }
 }
 

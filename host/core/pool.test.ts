@@ -119,15 +119,17 @@ describe('the choice of the kernel', () => {
 });
 
 describe('the queue', () => {
-  it('lets signing work pass all waiting refill work', async () => {
+  it('lets signing work pass all waiting refill work, and that what was asked for idle times', async () => {
     const pool = new Pool(chooseKernel().module, { threads: 1, timeout: 60_000 });
     const order: string[] = [];
     const note = (name: string) => (): void => void order.push(name);
     const refill = Array.from({ length: 5 }, (_, i) => pool.run([heavy()], 'refill').then(note(`refill ${i}`)));
+    const idle = pool.run([power(n, [3n, 5n])], 'idle').then(note('idle'));
+    const later = pool.run([heavy()], 'refill').then(note('refill 5'));
     const signing = pool.run([power(n, [3n, 5n])], 'signing').then(note('signing'));
-    await Promise.all([...refill, signing]);
+    await Promise.all([...refill, idle, later, signing]);
     // One refill task was already running.
-    expect(order).toEqual(['refill 0', 'signing', 'refill 1', 'refill 2', 'refill 3', 'refill 4']);
+    expect(order).toEqual(['refill 0', 'signing', 'refill 1', 'refill 2', 'refill 3', 'refill 4', 'refill 5', 'idle']);
     await pool.close();
   });
 

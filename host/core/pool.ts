@@ -29,7 +29,7 @@ export class Pool {
   readonly threads: number;
   readonly #timeout: number;
   readonly #piscina: Piscina;
-  readonly #queues: Record<Priority, Waiting[]> = { signing: [], refill: [] };
+  readonly #queues: Record<Priority, Waiting[]> = { signing: [], refill: [], idle: [] };
   #running = 0;
   #closed = false;
   /** Why a worker could not run at all, if that ever happened. */
@@ -99,7 +99,7 @@ export class Pool {
 
   #next(): void {
     while (this.#running < this.threads) {
-      const waiting = this.#queues.signing.shift() ?? this.#queues.refill.shift();
+      const waiting = this.#queues.signing.shift() ?? this.#queues.refill.shift() ?? this.#queues.idle.shift();
       if (waiting === undefined) return;
       this.#running++;
       void this.#perform(waiting).finally(() => {

@@ -1,47 +1,78 @@
-/** Safe primes for Paillier and ring-Pedersen moduli (cggmp24.md §3.1), from OpenSSL on libuv's threads: seconds to a minute for 1536 bits. */
-import { generatePrime } from 'node:crypto';
+/**
+ * Safe primes for Paillier and ring-Pedersen moduli (cggmp24.md §3.1): searched on the core's workers in slices (prime-search.ts), decided by
+ * OpenSSL, whose `checkPrime` makes at least 64 rounds of Miller–Rabin with random bases for numbers of this size: more than the 25 of §3.1, and by
+ * other code than the search.
+ */
+import { checkPrime } from 'node:crypto';
+import { promisify } from 'node:util';
 import { bitLength } from '../base/bytes.ts';
-
-/** A source of fresh safe primes of one size: generated when asked for, or taken from a stock that was filled when idle. */
-export interface PrimeSource {
-  next(): Promise<bigint>;
-}
+import { searchSafePrime, type Core, type Priority } from './types.ts';
 
 export interface PrimeOptions {
-  /** Rejects with the signal's reason at once; the search itself cannot be interrupted and ends unobserved. */
+  /** Rejects with the signal's reason at once; slices under way end unobserved, within milliseconds. */
   readonly signal?: AbortSignal;
 }
 
-const MIN_BITS = 64;
-
-const draw = (bits: number): Promise<bigint> =>
-  new Promise((resolve, reject) => {
-    generatePrime(bits, { safe: true, bigint: true }, (error, prime) => (error instanceof Error ? reject(error) : resolve(prime)));
-  });
-
-/**
- * A random safe prime p = 2p' + 1 of exactly `bits` bits whose two top bits are set, so that a product of two has exactly 2·bits bits.
- * @throws RangeError for fewer than 64 bits; the signal's reason.
- */
-export async function safePrime(bits: number, { signal }: PrimeOptions = {}): Promise<bigint> {
-  if (!Number.isInteger(bits) || bits < MIN_BITS) throw new RangeError(`a safe prime must have at least ${MIN_BITS} bits, got ${bits}`);
-  signal?.throwIfAborted();
-  const search = async (): Promise<bigint> => {
-    for (;;) {
-      const p = await draw(bits);
-      // OpenSSL sets both bits today; what the moduli need is not left to that.
-      if (bitLength(p) === bits && p >> BigInt(bits - 2) === 3n) return p;
-    }
-  };
-  if (signal === undefined) return search();
-  return await new Promise<bigint>((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener('abort', abort, { once: true });
-    search()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
+interface Waiting {
+  resolve(prime: bigint): void;
+  reject(error: unknown): void;
 }
 
-/** Generates on demand. */
-export const generatedPrimes = (bits: number, options: PrimeOptions = {}): PrimeSource => ({ next: () => safePrime(bits, options) });
+const isPrime: (n: bigint) => Promise<boolean> = promisify(checkPrime);
+
+/** Whether p and (p − 1)/2 are prime, p has exactly `bits` bits, and its two top bits are set: a product of two then has exactly 2·bits bits. */
+export const isSafePrime = async (p: bigint, bits: number): Promise<boolean> =>
+  bitLength(p) === bits && p >> BigInt(bits - 2) === 3n && (await isPrime(p)) && (await isPrime((p - 1n) / 2n));
+
+/** Searches on `width` workers at once while anybody waits; who asked first gets the prime that is found first. */
+export class SafePrimes {
+  readonly #waiting: Waiting[] = [];
+  #searching = 0;
+
+  constructor(
+    private readonly core: Core,
+    readonly bits: number,
+    private readonly width: number,
+    private readonly priority: Priority = 'refill',
+  ) {}
+
+  /** A fresh safe prime that nobody else gets. @throws RangeError for a length that the core does not search; the signal's reason. */
+  async next({ signal }: PrimeOptions = {}): Promise<bigint> {
+    signal?.throwIfAborted();
+    return await new Promise<bigint>((resolve, reject) => {
+      const leave = (): void => {
+        const at = this.#waiting.indexOf(waiting);
+        if (at >= 0) this.#waiting.splice(at, 1);
+        reject(signal!.reason as Error);
+      };
+      const waiting: Waiting = {
+        resolve: (prime) => {
+          signal?.removeEventListener('abort', leave);
+          resolve(prime);
+        },
+        reject: (error) => {
+          signal?.removeEventListener('abort', leave);
+          reject(error as Error);
+        },
+      };
+      signal?.addEventListener('abort', leave, { once: true });
+      this.#waiting.push(waiting);
+      while (this.#searching < this.width) void this.#search();
+    });
+  }
+
+  /** One worker's search, slice after slice. An error ends the wait of everybody: the next slice would meet it too. */
+  async #search(): Promise<void> {
+    this.#searching++;
+    try {
+      while (this.#waiting.length > 0) {
+        const [found] = await this.core.run([searchSafePrime(this.bits)], { priority: this.priority });
+        if (found !== 0n && (await isSafePrime(found, this.bits))) this.#waiting.shift()?.resolve(found);
+      }
+    } catch (error) {
+      for (const { reject } of this.#waiting.splice(0)) reject(error);
+    } finally {
+      this.#searching--;
+    }
+  }
+}

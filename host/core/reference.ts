@@ -3,6 +3,7 @@
  * hold the WebAssembly core against it, and protocol tests with small parameters may run on it. Production never constructs it.
  */
 import { gcd, modInv, modPow } from 'bigint-crypto-utils';
+import { generatePrimeSync } from 'node:crypto';
 import type { Core, Modulus, Operation } from './types.ts';
 
 const value = (modulus: Modulus): bigint =>
@@ -33,6 +34,8 @@ export function evaluateReference(operation: Operation): bigint {
     }
     case 'coprime':
       return operation.values.every((v) => gcd(v, operation.n) === 1n) ? 1n : 0n;
+    case 'search':
+      return generatePrimeSync(operation.bits, { safe: true, bigint: true });
   }
 }
 

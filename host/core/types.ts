@@ -49,10 +49,12 @@ export type Operation =
   /** s^x·t^y mod N̂, x and y signed. Tables of (s, t) are cached per worker; by the trapdoor and CRT for the owner. */
   | { readonly op: 'commit'; readonly setup: RingPedersenKey; readonly x: bigint; readonly y: bigint; readonly secret: boolean }
   /** 1 when gcd(v, n) = 1 for every v (0 < v < n is the caller's to check), else 0. */
-  | { readonly op: 'coprime'; readonly n: bigint; readonly values: readonly bigint[] };
+  | { readonly op: 'coprime'; readonly n: bigint; readonly values: readonly bigint[] }
+  /** A slice of a search for a safe prime of `bits` bits: 0, or a probable one that nobody was given before (prime-search.ts). */
+  | { readonly op: 'search'; readonly bits: number };
 
-/** Signing work never waits behind refill work. */
-export type Priority = 'signing' | 'refill';
+/** Signing work never waits behind refill work, and neither behind what is done for later because nothing else is to do. */
+export type Priority = 'signing' | 'refill' | 'idle';
 
 export interface RunOptions {
   readonly priority?: Priority;
@@ -99,5 +101,6 @@ export const decrypt = (key: PaillierSecret, c: bigint): Operation => ({ op: 'de
 export const commit = (setup: RingPedersenKey, x: bigint, y: bigint): Operation => ({ op: 'commit', setup, x, y, secret: true });
 export const commitPublic = (setup: RingPedersenKey, x: bigint, y: bigint): Operation => ({ op: 'commit', setup, x, y, secret: false });
 export const coprime = (n: bigint, values: readonly bigint[]): Operation => ({ op: 'coprime', n, values });
+export const searchSafePrime = (bits: number): Operation => ({ op: 'search', bits });
 
 export const hasFactors = <K extends PaillierKey | RingPedersenKey>(key: K): key is Extract<K, { p: bigint }> => 'p' in key;

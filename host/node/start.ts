@@ -12,7 +12,7 @@ import { Esplora } from '../bitcoin/esplora.ts';
 import { DEFAULT_FEE_POLICY, feeRate } from '../bitcoin/fees.ts';
 import { Roster } from '../consensus/identity.ts';
 import { createCore } from '../core/index.ts';
-import { safePrime } from '../core/primes.ts';
+import { SafePrimes } from '../core/primes.ts';
 import { createCalls } from '../mesh/calls.ts';
 import { createMesh } from '../mesh/mesh.ts';
 import { installProcessGuard } from '../mesh/process-guard.ts';
@@ -117,7 +117,7 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
     sessions: createSessionHub(mesh),
     calls: createCalls(mesh),
     core,
-    primes: { next: () => safePrime(productionParameters.primeBits) },
+    primes: new SafePrimes(core, productionParameters.primeBits, core.pool.threads),
     random: systemRandom,
     clock: Date.now,
     vault,
