@@ -116,6 +116,7 @@ export const clusterStatus = z.object({
   status: level,
   network,
   kernel: z.string(),
+  primes_ready: count.describe('Safe primes in stock for the next auxiliary information, which takes four.'),
   timestamp: time,
 });
 export const clusterNodes = z.object({

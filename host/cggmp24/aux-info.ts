@@ -173,19 +173,15 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
   async function makeKeys(): Promise<{ paillier: PaillierSecret; pedersen: RingPedersenSecret }> {
     const found: bigint[] = [];
     tracer.work('safe primes', 0, 4);
-    // Two searches side by side: the length of one varies a lot, and everybody waits for the slowest party.
-    let started = 0;
+    // All asked for at once: the length of a search varies a lot, and everybody waits for the slowest party.
     const search = async (): Promise<void> => {
-      while (started < 4) {
-        started++;
-        const prime = await primes.next();
-        invariant(!found.includes(prime), 'the prime source gives every prime once');
-        invariant(bitLength(prime) === parameters.primeBits, `a safe prime has ${parameters.primeBits} bits`);
-        found.push(prime);
-        tracer.work('safe primes', found.length, 4);
-      }
+      const prime = await primes.next();
+      invariant(!found.includes(prime), 'the prime source gives every prime once');
+      invariant(bitLength(prime) === parameters.primeBits, `a safe prime has ${parameters.primeBits} bits`);
+      found.push(prime);
+      tracer.work('safe primes', found.length, 4);
     };
-    await Promise.all([search(), search()]);
+    await Promise.all(Array.from({ length: 4 }, search));
     const [p, q, hatP, hatQ] = found as [bigint, bigint, bigint, bigint];
     const hatN = hatP * hatQ;
     // r ← Z*_N̂,  t = r²,  λ ← [0, φ̂/4),  s = t^λ mod N̂

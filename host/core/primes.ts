@@ -11,9 +11,12 @@ import { searchSafePrime, type Core, type Priority } from './types.ts';
 export interface PrimeOptions {
   /** Rejects with the signal's reason at once; slices under way end unobserved, within milliseconds. */
   readonly signal?: AbortSignal;
+  /** Default: refill. */
+  readonly priority?: Priority;
 }
 
 interface Waiting {
+  readonly priority: Priority;
   resolve(prime: bigint): void;
   reject(error: unknown): void;
 }
@@ -24,7 +27,7 @@ const isPrime: (n: bigint) => Promise<boolean> = promisify(checkPrime);
 export const isSafePrime = async (p: bigint, bits: number): Promise<boolean> =>
   bitLength(p) === bits && p >> BigInt(bits - 2) === 3n && (await isPrime(p)) && (await isPrime((p - 1n) / 2n));
 
-/** Searches on `width` workers at once while anybody waits; who asked first gets the prime that is found first. */
+/** Searches on `width` workers at once while anybody waits; who asked first gets the prime that is found first. Signing work passes between any two slices. */
 export class SafePrimes {
   readonly #waiting: Waiting[] = [];
   #searching = 0;
@@ -33,11 +36,10 @@ export class SafePrimes {
     private readonly core: Core,
     readonly bits: number,
     private readonly width: number,
-    private readonly priority: Priority = 'refill',
   ) {}
 
   /** A fresh safe prime that nobody else gets. @throws RangeError for a length that the core does not search; the signal's reason. */
-  async next({ signal }: PrimeOptions = {}): Promise<bigint> {
+  async next({ signal, priority = 'refill' }: PrimeOptions = {}): Promise<bigint> {
     signal?.throwIfAborted();
     return await new Promise<bigint>((resolve, reject) => {
       const leave = (): void => {
@@ -46,6 +48,7 @@ export class SafePrimes {
         reject(signal!.reason as Error);
       };
       const waiting: Waiting = {
+        priority,
         resolve: (prime) => {
           signal?.removeEventListener('abort', leave);
           resolve(prime);
@@ -66,7 +69,8 @@ export class SafePrimes {
     this.#searching++;
     try {
       while (this.#waiting.length > 0) {
-        const [found] = await this.core.run([searchSafePrime(this.bits)], { priority: this.priority });
+        const priority = this.#waiting.some((waiting) => waiting.priority !== 'idle') ? 'refill' : 'idle';
+        const [found] = await this.core.run([searchSafePrime(this.bits)], { priority });
         if (found !== 0n && (await isSafePrime(found, this.bits))) this.#waiting.shift()?.resolve(found);
       }
     } catch (error) {

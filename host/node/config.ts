@@ -72,6 +72,8 @@ const schema = z.strictObject({
       check_seconds: z.number().min(1).max(3600).default(10),
       /** Presignatures older than this are discarded. */
       max_age_hours: z.number().min(1).max(8760).default(24),
+      /** Safe primes to keep for the next auxiliary information (four make one); 0 searches them when they are needed. */
+      primes: z.int().min(0).max(64).default(4),
     })
     .prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),

@@ -139,6 +139,7 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
       batch: config.pool.batch,
       checkMs: config.pool.check_seconds * 1000,
       maxAgeMs: config.pool.max_age_hours * 3_600_000,
+      primes: config.pool.primes,
     },
     pollMs: config.bitcoin.poll_seconds * 1000,
     events: new EventBus(),

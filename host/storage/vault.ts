@@ -32,8 +32,17 @@ import { lockFolder, type FolderLock } from './lock.ts';
 import { checkNewPassphrase, CIPHER, seal, SEAL_OVERHEAD, unseal } from './seal.ts';
 import { newMasterKey, newVaultId, openHeader, parseHeader, sealHeader, VAULT_VERSION, type VaultHeader } from './vault-header.ts';
 
-/** What a vault keeps. `presignature` and `frost-nonce` are never part of a backup. */
-export const ENTRY_KINDS = ['key-share', 'aux-info', 'presignature', 'frost-nonce', 'pending-key', 'pool-fence', 'node-secret'] as const;
+/** What a vault keeps. `presignature`, `frost-nonce` and `safe-prime` are never part of a backup. */
+export const ENTRY_KINDS = [
+  'key-share',
+  'aux-info',
+  'presignature',
+  'frost-nonce',
+  'pending-key',
+  'pool-fence',
+  'node-secret',
+  'safe-prime',
+] as const;
 export type EntryKind = (typeof ENTRY_KINDS)[number];
 
 const HEADER = 'vault.json';

@@ -4,7 +4,7 @@ import type { Esplora } from '../bitcoin/esplora.ts';
 import type { PaymentPolicy } from '../bitcoin/coins.ts';
 import type { PrimeSource } from '../cggmp24/aux-info.ts';
 import type { NodeIdentity, Roster } from '../consensus/identity.ts';
-import type { Core } from '../core/types.ts';
+import type { Core, Priority } from '../core/types.ts';
 import type { Calls } from '../mesh/calls.ts';
 import type { Mesh, NodeId, SessionHub } from '../mesh/types.ts';
 import type { Parameters } from '../proofs/parameters.ts';
@@ -27,6 +27,11 @@ export interface Policy extends PaymentPolicy {
   readonly maxPayment: bigint;
 }
 
+/** A search that may be asked to work only when nothing else is to do, and can be stopped. */
+export interface PrimeSearcher extends PrimeSource {
+  next(options?: { readonly signal?: AbortSignal; readonly priority?: Priority }): Promise<bigint>;
+}
+
 export interface WalletContext {
   readonly self: NodeId;
   /** All nodes in index order. */
@@ -45,7 +50,7 @@ export interface WalletContext {
   readonly sessions: SessionHub;
   readonly calls: Calls;
   readonly core: Core;
-  readonly primes: PrimeSource;
+  readonly primes: PrimeSearcher;
   readonly random: Random;
   /** Milliseconds since the epoch. */
   readonly clock: () => number;
@@ -56,7 +61,13 @@ export interface WalletContext {
   readonly records: Records;
   readonly esplora: Esplora;
   readonly policy: Policy;
-  readonly pool: { readonly target: number; readonly batch: number; readonly checkMs: number; readonly maxAgeMs: number };
+  readonly pool: {
+    readonly target: number;
+    readonly batch: number;
+    readonly checkMs: number;
+    readonly maxAgeMs: number;
+    readonly primes: number;
+  };
   readonly pollMs: number;
   readonly events: EventBus;
   readonly logger: Logger;

@@ -112,6 +112,11 @@ export class Keyring {
     this.#aux.set(id, aux);
   }
 
+  /** The primes of all own moduli. */
+  ownPrimes(): bigint[] {
+    return [...this.#aux.values()].flatMap(({ secret: { paillier, pedersen } }) => [paillier.p, paillier.q, pedersen.p, pedersen.q]);
+  }
+
   aux(committee: readonly NodeId[]): AuxInfo | undefined {
     return this.#aux.get(committeeId(committee));
   }

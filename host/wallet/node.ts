@@ -9,6 +9,7 @@ import { Payments } from './payments.ts';
 import { PendingPayments } from './pending.ts';
 import { Pools } from './pools.ts';
 import { PreparedKeys } from './prepared.ts';
+import { PrimeStock } from './prime-stock.ts';
 import { Refill } from './refill.ts';
 import { createWalletService } from './service.ts';
 import { Signer } from './signer.ts';
@@ -24,8 +25,17 @@ export interface WalletNode {
 }
 
 /** Before the mesh starts: everything that peers may ask is registered when it returns. */
-export async function createWalletNode(context: WalletContext): Promise<WalletNode> {
-  const keyring = await Keyring.open(context.vault, context.parameters, context.core);
+export async function createWalletNode(given: WalletContext): Promise<WalletNode> {
+  const keyring = await Keyring.open(given.vault, given.parameters, given.core);
+  const primes = new PrimeStock({
+    context: given,
+    target: given.pool.primes,
+    busy: () => ceremonies.isRunning(),
+    used: () => keyring.ownPrimes(),
+    checkMs: given.pool.checkMs,
+  });
+  // Whoever needs primes takes them from the stock, as long as there are any.
+  const context: WalletContext = Object.create(given, { primes: { value: primes } }) as WalletContext;
   const pools = new Pools({
     self: context.self,
     vault: context.vault,
@@ -51,7 +61,7 @@ export async function createWalletNode(context: WalletContext): Promise<WalletNo
   for (const key of keyring.keys()) if (key.state === 'active') await ceremonies.registered(key.walletId);
 
   return {
-    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill }),
+    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill, primes }),
     start() {
       watcher.start();
       if (context.pool.target > 0) refill.start();
@@ -59,9 +69,11 @@ export async function createWalletNode(context: WalletContext): Promise<WalletNo
         context.events.publish({ type: 'peer', node_id: node, status });
       });
       prepared.start();
+      primes.start();
     },
     async stop() {
       ceremonies.stop();
+      await primes.stop();
       await prepared.stop();
       await refill.stop();
       await watcher.stop();

@@ -11,6 +11,7 @@ import { unknownWallet, type Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import type { Payments } from './payments.ts';
 import type { Pools } from './pools.ts';
+import type { PrimeStock } from './prime-stock.ts';
 import type { Refill } from './refill.ts';
 import type { ClusterStatus, Health, WalletInfo, WalletService } from './types.ts';
 
@@ -27,8 +28,9 @@ export function createWalletService(parts: {
   payments: Payments;
   ceremonies: Ceremonies;
   refill: Refill;
+  primes: PrimeStock;
 }): WalletService {
-  const { context, keyring, pools, ledger, payments, ceremonies, refill } = parts;
+  const { context, keyring, pools, ledger, payments, ceremonies, refill, primes } = parts;
   const started = context.clock();
   let backend = { at: -Infinity, connected: false };
 
@@ -88,9 +90,9 @@ export function createWalletService(parts: {
       };
     },
 
-    clusterStatus(): Promise<ClusterStatus> {
+    async clusterStatus(): Promise<ClusterStatus> {
       const linked = online(context).size;
-      return Promise.resolve({
+      return {
         node_id: context.self,
         total_nodes: context.members.length,
         healthy_nodes: linked,
@@ -98,8 +100,9 @@ export function createWalletService(parts: {
         status: level(linked),
         network: context.network,
         kernel: context.core.kernel,
+        primes_ready: await primes.ready(),
         timestamp: new Date(context.clock()).toISOString(),
-      });
+      };
     },
 
     clusterNodes() {

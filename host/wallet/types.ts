@@ -114,6 +114,8 @@ export interface ClusterStatus {
   readonly status: 'healthy' | 'degraded' | 'critical';
   readonly network: NetworkName;
   readonly kernel: string;
+  /** Safe primes in this node's stock for its next auxiliary information, which takes four. */
+  readonly primes_ready: number;
   readonly timestamp: string;
 }
 

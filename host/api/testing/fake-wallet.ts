@@ -104,6 +104,7 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
       status: 'healthy',
       network: 'regtest',
       kernel: 'wasm',
+      primes_ready: 4,
       timestamp: '2026-01-02T03:04:05.000Z',
     }),
     clusterNodes: async () =>

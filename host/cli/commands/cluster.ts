@@ -57,6 +57,7 @@ async function clusterStatus(session: Session): Promise<void> {
       ['nodes', `${answer.healthy_nodes} of ${answer.total_nodes} healthy, ${answer.threshold} needed to sign`],
       ['network', answer.network],
       ['asked', `${answer.node_id} (kernel ${answer.kernel})`],
+      ['safe primes', `${answer.primes_ready} in stock for the next auxiliary information (it takes 4)`],
       ['at', answer.timestamp],
     ]),
   );
