@@ -15,6 +15,7 @@ import type { Random } from '../base/random.ts';
 import { decrypt, encrypt, modN2, power, type Core } from '../core/types.ts';
 import type { Child } from '../curve/bip32.ts';
 import { G, invQ, modQ, mul, mulPublic, randomScalar, sgn, sum, type Point } from '../curve/secp256k1.ts';
+import { proofVerification, type AffGItem, type ElogItem, type EncElgItem } from '../proofs/batch-proofs.ts';
 import type { ProofContext } from '../proofs/context.ts';
 import type { Parameters } from '../proofs/parameters.ts';
 import * as affG from '../proofs/pi-aff-g.ts';
@@ -40,7 +41,7 @@ import {
 } from './presign-messages.ts';
 import { failingSum, sumFailed, totalDelta, type Element, type Mask } from './presign-sums.ts';
 import { openingCommitment, presignatureId, presignatureProblem, type Presignature } from './presignature.ts';
-import { demandUnits, everyElement, together, verifyEach } from './verify-each.ts';
+import { demandUnits, judge, together, verifyEach } from './verify-each.ts';
 
 export interface PresignOptions {
   /** A run of exactly t participants, in the order of `signers`; its sid from `signingSessionId`. */
@@ -55,6 +56,8 @@ export interface PresignOptions {
   readonly parameters: Parameters;
   /** Sign under a key derived from `key`: fixed here, never afterwards. */
   readonly child?: Child;
+  /** Whether proofs are verified in batches (the default) or each alone, by all its equations: twice the cost, and the same security. */
+  readonly verification?: 'batch' | 'each';
 }
 export interface PresignBatchOptions extends PresignOptions {
   /** Presignatures to make, the same number at all signers; at most `batchLimit`. */
@@ -87,6 +90,7 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   // Everything that this run draws, the masks of its proofs included: one of them used twice gives x away as surely as a nonce.
   const random = hedged(options.random, x, rounds.sid);
   const messages = presignRounds(parameters, t, count);
+  const verification = proofVerification(options.verification ?? 'batch', { random, core });
   const own = aux.secret;
   const paillier = (position: number) => aux.parties[signers[position]!]!.paillier;
   const pedersen = (position: number) => aux.parties[signers[position]!]!.pedersen;
@@ -101,7 +105,6 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   /** The same for every peer. */
   const toEachPeer = async <T>(make: (peer: number, k: number) => Promise<T>): Promise<Map<number, T[]>> =>
     new Map(await Promise.all(peers.map(async (peer) => [peer, await forEach((k) => make(peer, k))] as const)));
-  const verifyAll = (verify: (k: number) => Promise<void>) => everyElement(count, verify);
 
   // Round 1: encrypt k_i and γ_i, to oneself (Paillier) and to nobody (El-Gamal under a random point).
   const nonces = await forEach(encryptNonces);
@@ -121,21 +124,30 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   const first = (position: number, k: number): Encrypted => (position === me ? encrypted : received.get(position)!)[k]!;
 
   // Round 2: both proofs of everybody, then Γ_i and, on each peer's K_j, the two multiplications.
+  const judgeEncrypted = await judge(
+    rounds,
+    ['enc-K', 'enc-G'],
+    count,
+    (label, j, k): EncElgItem => {
+      const { encK, encG } = receivedProofs.get(j)![k]!;
+      const common = { setup: own.pedersen, N0: paillier(j) };
+      return label === 'enc-K'
+        ? {
+            statement: { ...encKStatement(own.pedersen, paillier(j), first(j, k)), ...common },
+            proof: encK,
+            context: context(k, label, j, me),
+          }
+        : {
+            statement: { ...encGStatement(own.pedersen, paillier(j), first(j, k)), ...common },
+            proof: encG,
+            context: context(k, label, j, me),
+          };
+    },
+    verification.encElg,
+  );
   await verifyEach(rounds, {
-    'enc-K': {
-      round: messages.encryptedProofs,
-      verify: (j) =>
-        verifyAll((k) =>
-          encElg.verify(encKStatement(own.pedersen, paillier(j), first(j, k)), receivedProofs.get(j)![k]!.encK, context(k, 'enc-K', j, me)),
-        ),
-    },
-    'enc-G': {
-      round: messages.encryptedProofs,
-      verify: (j) =>
-        verifyAll((k) =>
-          encElg.verify(encGStatement(own.pedersen, paillier(j), first(j, k)), receivedProofs.get(j)![k]!.encG, context(k, 'enc-G', j, me)),
-        ),
-    },
+    'enc-K': { round: messages.encryptedProofs, verify: (j) => judgeEncrypted('enc-K', j) },
+    'enc-G': { round: messages.encryptedProofs, verify: (j) => judgeEncrypted('enc-G', j) },
   });
   const Gammas = nonces.map(({ gamma }) => mul(G, gamma));
   const multiplications = await toEachPeer(async (j, k) => {
@@ -169,38 +181,39 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   const products = (author: number, receiver: number, k: number): Products => productsFor(author, receiver, second(author, k));
 
   // Round 3: all proofs of everybody, then the additive shares of γ·k and x·k.
-  const affStatement = (j: number, k: number, D: bigint, F: bigint, of: Point): affG.Statement => ({
-    setup: own.pedersen, N0: own.paillier, N1: paillier(j), C: encrypted[k]!.K, D, Y: F, X: of,
-  }); // prettier-ignore
+  const [judgeGamma, judgeProducts] = await Promise.all([
+    judge(
+      rounds,
+      ['elog-Gamma'],
+      count,
+      (label, j, k): ElogItem => {
+        const { Gamma, elogGamma } = second(j, k);
+        return { statement: elogGammaStatement(first(j, k), Gamma), proof: elogGamma, context: context(k, label, j) };
+      },
+      verification.elog,
+    ),
+    judge(
+      rounds,
+      ['aff-gamma', 'aff-x'],
+      count,
+      (label, j, k): AffGItem => {
+        const { D, F, hatD, hatF } = products(j, me, k);
+        const { affGamma, affX } = receivedProductProofs.get(j)![k]!;
+        const common = { setup: own.pedersen, N0: own.paillier, N1: paillier(j), C: encrypted[k]!.K };
+        const rest = { context: context(k, label, j, me), plaintext: sgn(nonces[k]!.k) };
+        return label === 'aff-gamma'
+          ? { statement: { ...common, D, Y: F, X: second(j, k).Gamma }, proof: affGamma, ...rest }
+          : { statement: { ...common, D: hatD, Y: hatF, X: X[j]! }, proof: affX, ...rest };
+      },
+      verification.affG,
+    ),
+  ]);
   await verifyEach(rounds, {
     // Those for others as well: they are in the error rounds' statements, and everybody sees and names who sent one that would factor a modulus.
     'D, F, D̂, F̂': { round: messages.products, verify: checkCiphertexts },
-    'elog-Gamma': {
-      round: messages.products,
-      verify: (j) =>
-        verifyAll((k) => {
-          const { Gamma, elogGamma } = second(j, k);
-          return elog.verify(elogGammaStatement(first(j, k), Gamma), elogGamma, context(k, 'elog-Gamma', j));
-        }),
-    },
-    'aff-gamma': {
-      round: messages.productProofs,
-      verify: (j) =>
-        verifyAll((k) => {
-          const { D, F } = products(j, me, k);
-          const statement = affStatement(j, k, D, F, second(j, k).Gamma);
-          return affG.verify(statement, receivedProductProofs.get(j)![k]!.affGamma, context(k, 'aff-gamma', j, me));
-        }),
-    },
-    'aff-x': {
-      round: messages.productProofs,
-      verify: (j) =>
-        verifyAll((k) => {
-          const { hatD, hatF } = products(j, me, k);
-          const statement = affStatement(j, k, hatD, hatF, X[j]!);
-          return affG.verify(statement, receivedProductProofs.get(j)![k]!.affX, context(k, 'aff-x', j, me));
-        }),
-    },
+    'elog-Gamma': { round: messages.products, verify: (j) => judgeGamma('elog-Gamma', j) },
+    'aff-gamma': { round: messages.productProofs, verify: (j) => judgeProducts('aff-gamma', j) },
+    'aff-x': { round: messages.productProofs, verify: (j) => judgeProducts('aff-x', j) },
   });
   const shares = await forEach(addShares);
   const third = await rounds.echo(
@@ -209,16 +222,17 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   );
 
   // Output.
-  await verifyEach(rounds, {
-    'elog-Delta': {
-      round: messages.delta,
-      verify: (j) =>
-        verifyAll((k) => {
-          const { Delta, elogDelta } = third.get(j)![k]!;
-          return elog.verify(elogDeltaStatement(first(j, k), Delta, shares[k]!.Gamma), elogDelta, context(k, 'elog-Delta', j));
-        }),
+  const judgeDelta = await judge(
+    rounds,
+    ['elog-Delta'],
+    count,
+    (label, j, k): ElogItem => {
+      const { Delta, elogDelta } = third.get(j)![k]!;
+      return { statement: elogDeltaStatement(first(j, k), Delta, shares[k]!.Gamma), proof: elogDelta, context: context(k, label, j) };
     },
-  });
+    verification.elog,
+  );
+  await verifyEach(rounds, { 'elog-Delta': { round: messages.delta, verify: (j) => judgeDelta('elog-Delta', j) } });
   const ended = elements.map(endOf);
   for (const element of ended) {
     const failing = failingSum(element);

@@ -4,7 +4,7 @@ import { Abandoned, Defect, Fault } from '../base/errors.ts';
 import { ProofRejected } from '../proofs/context.ts';
 import { broadcastRound } from '../protocol/rounds.ts';
 import { memoryNetwork } from '../protocol/testing/network.ts';
-import { demand, together, verifyEach } from './verify-each.ts';
+import { demand, judge, together, verifyEach } from './verify-each.ts';
 
 const round = broadcastRound('round', struct({ n: u32 }));
 const rounds = memoryNetwork(4, new Uint8Array(32)).parties[0]!;
@@ -44,6 +44,31 @@ describe('verification of every peer', () => {
       },
     });
     await expect(mistake).rejects.toBeInstanceOf(RangeError);
+  });
+});
+
+describe('proofs judged together', () => {
+  const bad = new ProofRejected('x', 'an equation');
+  const of = (wrong: readonly string[], count: number) =>
+    judge(rounds, ['a', 'b'], count, (label, j, k) => `${label}${j}${k}`, (items) =>
+      Promise.resolve(items.map((item) => (wrong.includes(item) ? bad : undefined))),
+    ); // prettier-ignore
+
+  test('each label of each peer answers for itself, and names its first bad element', async () => {
+    const judged = await of(['a21', 'b12', 'b10'], 3);
+    for (const [label, j] of [['a', 1], ['a', 3], ['b', 2], ['b', 3]] as const) judged(label, j); // prettier-ignore
+    expect(() => judged('a', 2)).toThrow('element 1: Π^x: an equation does not hold');
+    expect(() => judged('b', 1)).toThrow('element 0: ');
+  });
+  test('of a single element the rejection itself is thrown', async () => {
+    const judged = await of(['a10'], 1);
+    expect(() => judged('a', 1)).toThrow(bad);
+  });
+  test('what was not judged is not taken for good', async () => {
+    const judged = await of([], 2);
+    expect(() => judged('a', 0)).toThrow(Defect);
+    const short = judge(rounds, ['a'], 2, () => 0, () => Promise.resolve([undefined])); // prettier-ignore
+    await expect(short).rejects.toBeInstanceOf(Defect);
   });
 });
 

@@ -4,6 +4,7 @@
  */
 import { Fault, invariant } from '../base/errors.ts';
 import { coprime, type Core } from '../core/types.ts';
+import type { Verdicts } from '../proofs/batch.ts';
 import { ProofRejected } from '../proofs/context.ts';
 import type { Round, Rounds } from '../protocol/rounds.ts';
 
@@ -37,17 +38,28 @@ export async function demandUnits(
 }
 
 /**
- * `verify` for every element of a batch, concurrently. All are awaited. @throws what the first element that fails throws, with its number where
- * there are several; an error that is not the peer's fault goes first.
+ * Proofs of one kind, verified together: all labels, peers and elements of a batch. What it resolves with throws the first rejection of one peer
+ * under one label, with the number of the element where there are several; it fails for a label that was not judged.
  */
-export async function everyElement(count: number, verify: (element: number) => Promise<void>): Promise<void> {
-  const results = await Promise.allSettled(Array.from({ length: count }, (_, k) => verify(k)));
-  const errors = results.map((result) => (result.status === 'rejected' ? (result.reason as unknown) : undefined));
-  const ours = errors.find((error) => error !== undefined && !blames(error));
-  if (ours !== undefined) throw ours;
-  const k = errors.findIndex((error) => error !== undefined);
-  if (k < 0) return;
-  throw count === 1 ? errors[k] : new CheckFailed(`element ${k}: ${(errors[k] as Error).message}`);
+export async function judge<Label extends string, I>(
+  { peers }: Pick<Rounds, 'peers'>,
+  labels: readonly Label[],
+  count: number,
+  item: (label: Label, peer: number, element: number) => I,
+  verify: (items: readonly I[]) => Promise<Verdicts>,
+): Promise<(label: Label, peer: number) => void> {
+  const elements = Array.from({ length: count }, (_, k) => k);
+  const places = labels.flatMap((label) => peers.flatMap((peer) => elements.map((element) => ({ label, peer, element }))));
+  const verdicts = await verify(places.map(({ label, peer, element }) => item(label, peer, element)));
+  invariant(verdicts.length === places.length, 'one verdict for each proof');
+  return (label, peer) => {
+    const judged = verdicts.filter((_, i) => places[i]!.label === label && places[i]!.peer === peer);
+    invariant(judged.length === count, `every ${label} of ${peer} was judged`);
+    const element = judged.findIndex((verdict) => verdict !== undefined);
+    if (element < 0) return;
+    const rejected = judged[element]!;
+    throw count === 1 ? rejected : new CheckFailed(`element ${element}: ${rejected.message}`);
+  };
 }
 
 const blames = (error: unknown): error is ProofRejected | CheckFailed => error instanceof ProofRejected || error instanceof CheckFailed;

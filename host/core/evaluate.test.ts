@@ -16,6 +16,7 @@ import {
   decrypt,
   encrypt,
   encryptPublic,
+  MAX_TERMS,
   modN,
   modN2,
   power,
@@ -88,6 +89,16 @@ describe.each(kernels)('operations on kernel %s', (kernel) => {
       power(modN2(secret), [secret.p * 7n, 1n]),
       power(modN2(secret), [0n, 2n], [3n, -5n]),
     ]);
+  });
+
+  it('power: as many terms as it takes, of unequal lengths', () => {
+    const terms = (sign: () => bigint) =>
+      Array.from({ length: MAX_TERMS }, (_, i) => [wide(), i % 2 === 0 ? random(128) : sign() * random(384)] as const);
+    const positive = terms(() => 1n);
+    const any = terms(() => (randomBytes(1)[0]! & 1 ? 1n : -1n));
+    for (const modulus of [modN2(key), modN2(secret), modN(itsSetup), modN(ownSetup)])
+      agree([powerPublic(modulus, ...positive), powerPublic(modulus, ...any)]);
+    agree([power(modN2(key), ...any)]);
   });
 
   it('encrypt and decrypt: own key, others’ keys, any sign and size of the plaintext', () => {

@@ -1,10 +1,9 @@
 /** From a batch of operations to tasks for the workers: checks, a model of cost, pairs of equal shape side by side. */
 import { bitLength } from '../base/bytes.ts';
-import { hasFactors, type Modulus, type Operation } from './types.ts';
+import { hasFactors, MAX_TERMS, type Modulus, type Operation } from './types.ts';
 
 const MIN_BITS = 512;
 const MAX_BITS = 6144;
-const MAX_TERMS = 4;
 
 /** Milliseconds of one thread a task should not exceed, so that signing work waits for refill work no longer than that. */
 const MAX_TASK = 12;
@@ -76,6 +75,8 @@ function estimate(operation: Operation): Estimate {
       const e = Math.max(...lengths) + 0.2 * lengths.reduce((sum, n) => sum + n, 0);
       const own = typeof modulus !== 'bigint' && hasFactors(modulus.key);
       if (own) return { cost: powers(size(modulus), Math.min(e, size(modulus) * 1.2)) / 2 };
+      // Many public terms are nearly all multiplications, of which the sliding windows of a single number take fewer than the fixed ones of a pair.
+      if (!secret && terms.length > 2) return { cost: powers(size(modulus), e) };
       return { cost: powers(size(modulus), e), shape: ['power', size(modulus), secret, ...lengths].join() };
     }
     case 'encrypt': {

@@ -2,6 +2,7 @@
  * secp256k1 on @noble/curves: points, scalars, and their encodings (cggmp24.md §1.1).
  * Points are written additively; O is the identity.
  */
+import { interleavedMSMUnsafe } from '@noble/curves/abstract/curve.js';
 import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { bigintToBytes, bytesToBigint } from '../base/bytes.ts';
 import { bytes, DecodeError, map, type Codec } from '../base/codec.ts';
@@ -46,6 +47,16 @@ export const mulAddPublic = (P: Point, a: bigint, Q: Point, b: bigint): Point =>
   if (P.is0()) return mulPublic(Q, b);
   return Q.is0() ? mulPublic(P, a) : P.mulAddUnsafe(modQ(a), Q, modQ(b));
 };
+
+/** Σ k·P in variable time, with shared doublings: public scalars only. No point is O. About a quarter of as many {@link mulPublic} when there are many. */
+export const sumPublic = (terms: readonly (readonly [P: Point, k: bigint])[]): Point =>
+  terms.length === 0
+    ? O
+    : interleavedMSMUnsafe(
+        Point,
+        terms.map(([P]) => P),
+        5,
+      )(terms.map(([, k]) => modQ(k)));
 
 export const sum = (points: Iterable<Point>): Point => {
   let total = O;

@@ -39,31 +39,31 @@ export interface UnitGroup {
   readonly squared?: Named<bigint>;
 }
 
+const membersOf = ({ name, n, units = {}, squared = {} }: UnitGroup) => [
+  ...Object.entries(squared).map(([member, v]) => ({ v, bound: n * n, text: `${member} ∈ Z*_{${name}²}` })),
+  ...Object.entries(units).map(([member, v]) => ({ v, bound: n, text: `${member} ∈ Z*_${name}` })),
+];
+
+/** The part of {@link checkUnits} that needs no gcd: 0 < v < N (or N²), and N does not divide v. */
+export function checkBounds(proof: string, ...groups: readonly UnitGroup[]): void {
+  for (const group of groups) {
+    for (const { v, bound, text } of membersOf(group)) check(proof, v > 0n && v < bound && v % group.n !== 0n, text);
+  }
+}
+
+/** Residues modulo N of all elements: they are units exactly when these are. */
+export const residuesOf = (group: UnitGroup): bigint[] => membersOf(group).map(({ v }) => v % group.n);
+
 /** 0 < v < N (or N²) and gcd(v, N) = 1 for every element; one gcd operation per modulus. */
 export async function checkUnits(proof: string, core: Core, ...groups: readonly UnitGroup[]): Promise<void> {
-  const elements = groups.map(({ name, n, units = {}, squared = {} }) => ({
-    n,
-    members: [
-      ...Object.entries(squared).map(([member, v]) => ({ v, bound: n * n, text: `${member} ∈ Z*_{${name}²}` })),
-      ...Object.entries(units).map(([member, v]) => ({ v, bound: n, text: `${member} ∈ Z*_${name}` })),
-    ],
-  }));
-  for (const { members, n } of elements) {
-    for (const { v, bound, text } of members) check(proof, v > 0n && v < bound && v % n !== 0n, text);
-  }
-  const verdicts = await core.run(
-    elements.map(({ n, members }) =>
-      coprime(
-        n,
-        members.map(({ v }) => v % n),
-      ),
-    ),
-  );
-  for (const [k, { n, members }] of elements.entries()) {
+  checkBounds(proof, ...groups);
+  const verdicts = await core.run(groups.map((group) => coprime(group.n, residuesOf(group))));
+  for (const [k, group] of groups.entries()) {
     if (verdicts[k] === 1n) continue;
     // Somebody cheats, or a number was factored: worth the time to say which element it is.
-    const single = await core.run(members.map(({ v }) => coprime(n, [v % n])));
+    const members = membersOf(group);
+    const single = await core.run(members.map(({ v }) => coprime(group.n, [v % group.n])));
     for (const [i, { text }] of members.entries()) check(proof, single[i] === 1n, text);
-    check(proof, false, `gcd of all elements with ${groups[k]!.name} = 1`);
+    check(proof, false, `gcd of all elements with ${group.name} = 1`);
   }
 }

@@ -25,7 +25,7 @@ import {
   type RingPedersenKey,
 } from '../core/types.ts';
 import { G, mul, mulPublic, point, q, type Point } from '../curve/secp256k1.ts';
-import { checkPoints, checkRange, checkSizes, checkUnits } from './checks.ts';
+import { checkBounds, checkPoints, checkRange, checkSizes, checkUnits, type UnitGroup } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
 import { abs, balances } from './integers.ts';
 import { maskBits, modulusBits, type Parameters } from './parameters.ts';
@@ -123,24 +123,33 @@ export async function prove(statement: Statement, { x, y, rho, rhoY }: Witness, 
   return { A, Bx, By, E, S, F, T, z1: alpha + e * x, z2: beta + e * y, z3: gamma + e * m, z4: delta + e * mu, w, wy };
 }
 
+/**
+ * All checks but the gcds and the equations. @throws ProofRejected naming the one that fails. Returns what must be units besides: verification
+ * of many proofs takes one gcd per modulus.
+ */
+export function checkForm(statement: Statement, proof: Proof, { parameters }: Pick<ProofContext, 'parameters'>): UnitGroup[] {
+  const { setup, N0, N1, C, D, Y, X } = statement;
+  const { A, Bx, By, E, S, F, T, z1, z2, z3, z4, w, wy } = proof;
+  const { ell, ellPrime, epsilon } = parameters;
+  const groups: UnitGroup[] = [
+    { name: 'N0', n: N0.n, squared: { C, D, A }, units: { w } },
+    { name: 'N1', n: N1.n, squared: { Y, B_y: By }, units: { w_y: wy } },
+    { name: 'N̂', n: setup.n, units: { E, S, F, T } },
+  ];
+  checkSizes(NAME, maskBits(parameters), { z3, z4 });
+  checkBounds(NAME, ...groups);
+  checkPoints(NAME, { X, B_x: Bx });
+  checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
+  checkRange(NAME, { z2 }, 1n << BigInt(ellPrime + epsilon - 1), "2^(ℓ'+ε−1)");
+  return groups;
+}
+
 /** Resolves when the proof holds. @throws ProofRejected naming the check that fails. */
 export async function verify(statement: Statement, proof: Proof, context: ProofContext): Promise<void> {
   const { setup, N0, N1, C, D, Y, X } = statement;
   const { A, Bx, By, E, S, F, T, z1, z2, z3, z4, w, wy } = proof;
-  const { core, parameters } = context;
-  const { ell, ellPrime, epsilon } = parameters;
-
-  checkSizes(NAME, maskBits(parameters), { z3, z4 });
-  await checkUnits(
-    NAME,
-    core,
-    { name: 'N0', n: N0.n, squared: { C, D, A }, units: { w } },
-    { name: 'N1', n: N1.n, squared: { Y, B_y: By }, units: { w_y: wy } },
-    { name: 'N̂', n: setup.n, units: { E, S, F, T } },
-  );
-  checkPoints(NAME, { X, B_x: Bx });
-  checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
-  checkRange(NAME, { z2 }, 1n << BigInt(ellPrime + epsilon - 1), "2^(ℓ'+ε−1)");
+  const { core } = context;
+  await checkUnits(NAME, core, ...checkForm(statement, proof, context));
 
   const e = challenge(statement, proof, context);
   const [shifted, masked, encrypted, powerOfY, committedX, powerOfS, committedY, powerOfT] = await core.run([

@@ -54,12 +54,17 @@ export async function prove(statement: Statement, { y, lambda }: Witness, contex
   return { A, N, B, z: modQ(alpha + e * lambda), u: modQ(m + e * y) };
 }
 
+/** All checks but the equations. @throws ProofRejected naming the one that fails. */
+export function checkForm({ L, M, X, Y, H }: Statement, { A, N, B, z, u }: Proof): void {
+  checkPoints(NAME, { L, M, X, Y, H, A, N, B });
+  checkResidues(NAME, { z, u }, q, 'Z_q');
+}
+
 /** Resolves when the proof holds. @throws ProofRejected naming the check that fails. */
 export async function verify(statement: Statement, proof: Proof, context: ProofContext): Promise<void> {
   const { L, M, X, Y, H } = statement;
   const { A, N, B, z, u } = proof;
-  checkPoints(NAME, { L, M, X, Y, H, A, N, B });
-  checkResidues(NAME, { z, u }, q, 'Z_q');
+  checkForm(statement, proof);
 
   const e = challenge(statement, proof, context);
   // z·G = A + e·L

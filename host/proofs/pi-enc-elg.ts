@@ -22,7 +22,7 @@ import {
   type RingPedersenKey,
 } from '../core/types.ts';
 import { G, modQ, mul, mulAddPublic, mulPublic, point, q, randomScalar, scalar, type Point } from '../curve/secp256k1.ts';
-import { checkPoints, checkRange, checkResidues, checkSizes, checkUnits } from './checks.ts';
+import { checkBounds, checkPoints, checkRange, checkResidues, checkSizes, checkUnits, type UnitGroup } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
 import { abs, balances } from './integers.ts';
 import { maskBits, modulusBits, type Parameters } from './parameters.ts';
@@ -98,18 +98,32 @@ export async function prove(statement: Statement, { x, rho, b }: Witness, contex
   return { S, T, D, Y, Z, z1: alpha + e * x, z2, z3: gamma + e * mu, w: modQ(beta + e * b) };
 }
 
+/**
+ * All checks but the gcds and the equations. @throws ProofRejected naming the one that fails. Returns what must be units besides: verification
+ * of many proofs takes one gcd per modulus.
+ */
+export function checkForm(statement: Statement, proof: Proof, { parameters }: Pick<ProofContext, 'parameters'>): UnitGroup[] {
+  const { setup, N0, C, A, B, X } = statement;
+  const { S, T, D, Y, Z, z1, z2, z3, w } = proof;
+  const { ell, epsilon } = parameters;
+  const groups: UnitGroup[] = [
+    { name: 'N0', n: N0.n, squared: { C, D }, units: { z2 } },
+    { name: 'N̂', n: setup.n, units: { S, T } },
+  ];
+  checkSizes(NAME, maskBits(parameters), { z3 });
+  checkBounds(NAME, ...groups);
+  checkResidues(NAME, { w }, q, 'Z_q');
+  checkPoints(NAME, { A, B, X, Y, Z });
+  checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
+  return groups;
+}
+
 /** Resolves when the proof holds. @throws ProofRejected naming the check that fails. */
 export async function verify(statement: Statement, proof: Proof, context: ProofContext): Promise<void> {
   const { setup, N0, C, A, B, X } = statement;
   const { S, T, D, Y, Z, z1, z2, z3, w } = proof;
-  const { core, parameters } = context;
-  const { ell, epsilon } = parameters;
-
-  checkSizes(NAME, maskBits(parameters), { z3 });
-  await checkUnits(NAME, core, { name: 'N0', n: N0.n, squared: { C, D }, units: { z2 } }, { name: 'N̂', n: setup.n, units: { S, T } });
-  checkResidues(NAME, { w }, q, 'Z_q');
-  checkPoints(NAME, { A, B, X, Y, Z });
-  checkRange(NAME, { z1 }, 1n << BigInt(ell + epsilon - 1), '2^(ℓ+ε−1)');
+  const { core } = context;
+  await checkUnits(NAME, core, ...checkForm(statement, proof, context));
 
   const e = challenge(statement, proof, context);
   const [encrypted, powerOfC, committed, powerOfS] = await core.run([
