@@ -11,7 +11,7 @@ import type { WalletInfo } from '../host/wallet/types.ts';
 import { Payer, requireMode, stage, type Paid } from './payments.ts';
 import type { RunOptions, Scenario } from './scenario.ts';
 import { Testbed } from './testbed.ts';
-import { summarize, summarizeRate, type Result } from './types.ts';
+import { summarize, summarizeRate, type Result, type Skipped } from './types.ts';
 
 const QUICK_NAMES = ['vote.4of5', 'sign.frost.4of5', 'payment.frost.4of5', 'sign.frost.rate', 'payment.frost.rate'];
 const POOL_NAMES = [
@@ -147,7 +147,7 @@ async function* pool(testbed: Testbed, options: RunOptions): AsyncGenerator<Resu
     yield summarize('payment.rest.4of5', 'ms', requestTimes(paid));
     const others = paid.filter(({ transaction }) => transaction.signing_mode !== 'pool').length;
     const share = (100 * others) / paid.length;
-    yield { name: 'payment.rest.fallback', unit: '%', p50: share, p99: share, n: paid.length };
+    yield { ...summarize('payment.rest.fallback', '%', [share]), n: paid.length };
   }
 }
 
@@ -171,7 +171,7 @@ async function interactive(testbed: Testbed, options: RunOptions, poolTarget: nu
 
 const requestTimes = (paid: readonly Paid[]): number[] => paid.map(({ requestMs }) => requestMs);
 
-async function* run(options: RunOptions): AsyncGenerator<Result> {
+async function* run(options: RunOptions): AsyncGenerator<Result | Skipped> {
   const { quick, wanted, progress } = options;
   const testbed = await Testbed.open(options);
   let failed = true;
@@ -181,6 +181,7 @@ async function* run(options: RunOptions): AsyncGenerator<Result> {
       progress('a first start: keys, twenty safe primes, proofs, presignatures, payments');
       yield summarize('start.first', 's', [await testbed.npmStart()]);
     } else {
+      if (needsEcdsa) yield { name: 'start.first', why: 'the data folder is in use already: a start is first only once' };
       progress('starting the cluster');
       await testbed.start();
       if (needsEcdsa) await testbed.wallet('cggmp24');
@@ -204,4 +205,9 @@ async function* run(options: RunOptions): AsyncGenerator<Result> {
   }
 }
 
-export const cluster: Scenario = { title: 'cluster', names: (quick) => (quick ? QUICK_NAMES : FULL_NAMES), run };
+export const cluster: Scenario = {
+  title: 'cluster',
+  fullOnly: 'a cluster with a pool needs twenty safe primes and many presignatures: minutes',
+  names: (quick) => (quick ? QUICK_NAMES : FULL_NAMES),
+  run,
+};

@@ -22,7 +22,16 @@ describe('the kernel figures', () => {
   });
 
   it('summarize samples by rank', () => {
-    expect(summarize('x', 'ms', [5, 1, 4, 2, 3])).toEqual({ name: 'x', unit: 'ms', p50: 3, p99: 5, n: 5 });
+    expect(summarize('x', 'ms', [5, 1, 4, 2, 3])).toEqual({
+      name: 'x',
+      unit: 'ms',
+      min: 1,
+      p50: 3,
+      p99: 5,
+      max: 5,
+      n: 5,
+      samples: [5, 1, 4, 2, 3],
+    });
     expect(() => quantile([], 0.5)).toThrow(RangeError);
   });
 });

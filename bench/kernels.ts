@@ -1,7 +1,8 @@
 /**
  * The arithmetic core on one thread: multiplications, exponentiations and Paillier, beside OpenSSL (through node:crypto), BigInt
  * (bigint-crypto-utils) and paillier-bigint. The variants of a figure are measured in turn, round after round, in this one process, so that
- * whatever else the machine does falls on all of them alike; what counts is their ratio.
+ * whatever else the machine does falls on all of them alike; what counts is their ratio. Times are processor time: all of it is on this thread,
+ * and what a neighbour takes away between two instructions is nobody's here.
  */
 import { modPow } from 'bigint-crypto-utils';
 import { createDiffieHellman, generatePrimeSync, randomBytes } from 'node:crypto';
@@ -21,7 +22,7 @@ export interface KernelOptions {
   readonly kernel?: KernelName;
 }
 
-interface Variant {
+export interface Variant {
   readonly name: string;
   readonly unit: 'ns' | 'ms';
   /** Operations of one call of `work`: the time is divided by it. */
@@ -37,17 +38,17 @@ function interleave(variants: readonly Variant[], rounds: number): Result[] {
   const samples = variants.map(() => [] as number[]);
   for (let round = -1; round < rounds; round++) {
     variants.forEach(({ work, operations, unit }, i) => {
-      const begin = performance.now();
+      const begin = process.cpuUsage();
       work();
-      const elapsed = ((performance.now() - begin) * (unit === 'ns' ? 1e6 : 1)) / operations;
-      if (round >= 0) samples[i]!.push(elapsed);
+      const { user, system } = process.cpuUsage(begin); // microseconds
+      if (round >= 0) samples[i]!.push(((user + system) * (unit === 'ns' ? 1e3 : 1e-3)) / operations);
     });
   }
   return variants.map(({ name, unit }, i) => summarize(name, unit, samples[i]!));
 }
 
-function multiplications(kernel: KernelName | undefined, bits: number): Variant[] {
-  const { module } = chooseKernel(kernel);
+/** Multiplications, or squarings: in one lane and in two. */
+export function multiplications(module: WebAssembly.Module, bits: number, what: 'modmul' | 'modsqr' = 'modmul'): Variant[] {
   const count = Math.ceil(4e10 / bits ** 2);
   return ([1, 2] as const).map((lanes) => {
     const exports = instantiate(module);
@@ -59,10 +60,10 @@ function multiplications(kernel: KernelName | undefined, bits: number): Variant[
       new Uint8Array(exports.memory.buffer, input + (lane * bits) / 8).set(bigintToBytes(modulus(bits), bits / 8));
     exports.contextInit(context, lanes, 1, bits, input);
     return {
-      name: `kernel.modmul.${bits}.${lanes === 1 ? 'single' : 'pair'}`,
+      name: `kernel.${what}.${bits}.${lanes === 1 ? 'single' : 'pair'}`,
       unit: 'ns',
       operations: count * lanes,
-      work: () => exports.repeat(context, input, count, 0),
+      work: () => exports.repeat(context, input, count, Number(what === 'modsqr')),
     };
   });
 }
@@ -122,10 +123,11 @@ function paillier(machine: Machine): Variant[] {
 
 /** Figures of the kernel this machine uses. ns and ms per number, also where two share the lanes. */
 export async function kernels({ quick, kernel }: KernelOptions): Promise<Result[]> {
-  const machine = new Machine(instantiate(chooseKernel(kernel).module));
+  const { module } = chooseKernel(kernel);
+  const machine = new Machine(instantiate(module));
   const results: Result[] = [];
   const figures: [make: () => Variant[], rounds: number, quickRounds: number][] = [
-    ...[1536, 3072, 6144].map((bits): (typeof figures)[number] => [() => multiplications(kernel, bits), 31, 9]),
+    ...[1536, 3072, 6144].map((bits): (typeof figures)[number] => [() => multiplications(module, bits), 31, 9]),
     [() => exponentiations(machine, 1536, 1536), 25, 9],
     [() => exponentiations(machine, 3072, 3072), 15, 5],
     [() => exponentiations(machine, 6144, 3072), 9, 3],

@@ -3,13 +3,15 @@ import { writeFile } from 'node:fs/promises';
 import { Fault, Refusal, Unavailable } from '../host/base/errors.ts';
 import { chooseKernel } from '../host/core/self-test.ts';
 import { cluster } from './cluster.ts';
+import { environment, header, loadNow } from './environment.ts';
 import { kernelScenario } from './kernel-scenario.ts';
 import { parseOptions, select, USAGE, wants, type BenchOptions } from './options.ts';
+import { writePlots } from './plots.ts';
 import { proofs } from './proofs.ts';
 import { protocol } from './protocol.ts';
-import { header, loadNow, machineInfo, ratioTable, table, type Report } from './report.ts';
+import { asText, FOOTNOTE, markdown, ratioGrid, reportOf, resultGrid, skippedText } from './report.ts';
 import type { Scenario } from './scenario.ts';
-import type { Result } from './types.ts';
+import type { Result, Skipped } from './types.ts';
 
 const SCENARIOS: readonly Scenario[] = [kernelScenario, proofs, protocol, cluster];
 const USAGE_ERROR = 2;
@@ -17,17 +19,21 @@ const INTERRUPTED = 130;
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
-/** Measures one scenario after the other; one that fails is named, and the others go on. */
-async function measure(
-  chosen: readonly Scenario[],
-  options: BenchOptions,
-  signal: AbortSignal,
-): Promise<{ results: Result[]; failed: string[] }> {
+interface Measured {
+  readonly results: Result[];
+  readonly skipped: Skipped[];
+  readonly failed: string[];
+}
+
+/** Measures one scenario after the other; one that fails is named, and the others go on. Every promised name ends as a result or with a reason. */
+async function measure(chosen: readonly Scenario[], options: BenchOptions, signal: AbortSignal): Promise<Measured> {
   const wanted = wants(options.only);
   const results: Result[] = [];
+  const skipped: Skipped[] = [];
   const failed: string[] = [];
-  for (const { title, names, run } of chosen) {
+  for (const { title, names, fullOnly, run } of chosen) {
     if (signal.aborted) break;
+    let missing = 'the scenario gave no figure';
     try {
       const found = run({
         quick: options.quick,
@@ -36,17 +42,23 @@ async function measure(
         progress: (text) => say(`  ${title}: ${text}`),
         ...(options.data !== undefined && { data: options.data }),
       });
-      for await (const result of found) if (wanted(result.name)) results.push(result);
-      const missing = names(options.quick).filter((name) => wanted(name) && !results.some((result) => result.name === name));
-      // A start is first only once per data folder.
-      for (const name of missing) say(`  ${title}: ${name} was not measured`);
+      for await (const outcome of found) {
+        if (!wanted(outcome.name)) continue;
+        if ('why' in outcome) skipped.push(outcome);
+        else results.push(outcome);
+      }
     } catch (error) {
       if (signal.aborted) break;
       failed.push(title);
+      missing = `the scenario failed: ${(error as Error).message}`;
       say(`  ${title} FAILED: ${explain(error)}`);
     }
+    const has = (name: string) => [...results, ...skipped].some((outcome) => outcome.name === name);
+    const inQuick = names(options.quick);
+    for (const name of names(false).filter((name) => wanted(name) && !has(name)))
+      skipped.push({ name, why: inQuick.includes(name) ? missing : `in a full run only: ${fullOnly ?? 'it takes minutes'}` });
   }
-  return { results, failed };
+  return { results, skipped, failed };
 }
 
 function explain(error: unknown): string {
@@ -67,23 +79,26 @@ async function main(argv: readonly string[]): Promise<number> {
   process.once('SIGINT', interrupt);
   process.once('SIGTERM', interrupt);
 
-  const about = { machine: machineInfo(), node: process.version, kernel: chooseKernel().kernel };
-  process.stdout.write(`${header(about)}\n\n`);
-  const { results, failed } = await measure(chosen, options, interrupted.signal);
+  const before = environment(chooseKernel().kernel);
+  process.stdout.write(`${header(before)}\n\n`);
+  const { results, skipped, failed } = await measure(chosen, options, interrupted.signal);
   process.removeListener('SIGINT', interrupt);
   process.removeListener('SIGTERM', interrupt);
 
-  const machine = { ...about.machine, load_after: loadNow() };
-  if (results.length > 0) process.stdout.write(`${table(results)}\n`);
-  const ratios = ratioTable(results);
-  if (ratios !== undefined) process.stdout.write(`\n${ratios}\n`);
+  const about = { ...before, machine: { ...before.machine, load_after: loadNow() } };
+  const ratios = ratioGrid(results);
+  if (results.length > 0) process.stdout.write(`${asText(resultGrid(results))}\n${FOOTNOTE}\n`);
+  if (ratios !== undefined) process.stdout.write(`\n${asText(ratios)}\n`);
+  if (skipped.length > 0) process.stdout.write(`\n${skippedText(skipped)}\n`);
   if (interrupted.signal.aborted) {
     say('interrupted: the results are not complete, and no file is written');
     return INTERRUPTED;
   }
-  if (options.json !== undefined) {
-    const report: Report = { ...about, machine, results, ...(failed.length > 0 && { failed }) };
-    await writeFile(options.json, `${JSON.stringify(report, null, 2)}\n`);
+  if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify(reportOf(about, results, skipped, failed), null, 2)}\n`);
+  if (options.markdown !== undefined) await writeFile(options.markdown, markdown(header(about), results, skipped));
+  if (options.plots !== undefined) {
+    const files = await writePlots(options.plots, results);
+    say(files.length > 0 ? `  plots: ${files.join(', ')}` : '  plots: none, too few samples');
   }
   if (failed.length === 0) return 0;
   say(`failed: ${failed.join(', ')}`);

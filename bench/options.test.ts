@@ -24,12 +24,15 @@ const refusalOf = (work: () => unknown): Refusal => {
 describe('the command line of the benchmark', () => {
   it('has defaults, and takes lists of prefixes once or several times', () => {
     expect(parseOptions([])).toEqual({ quick: false, help: false, only: [] });
-    expect(parseOptions(['--quick', '--json', 'out.json', '--only', 'kernel, proof.mod', '--only=sign', '--data', 'd'])).toEqual({
+    expect(
+      parseOptions(['--quick', '--json', 'out.json', '--only', 'kernel, proof.mod', '--only=sign', '--data', 'd', '--plots', 'p']),
+    ).toEqual({
       quick: true,
       help: false,
       only: ['kernel', 'proof.mod', 'sign'],
       json: 'out.json',
       data: 'd',
+      plots: 'p',
     });
   });
 

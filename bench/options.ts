@@ -8,6 +8,10 @@ export interface BenchOptions {
   readonly help: boolean;
   /** File for the results. */
   readonly json?: string;
+  /** File for the tables as Markdown. */
+  readonly markdown?: string;
+  /** Folder for charts. */
+  readonly plots?: string;
   /** Beginnings of names; empty for everything. */
   readonly only: readonly string[];
   /** Data folder of the cluster. */
@@ -16,9 +20,11 @@ export interface BenchOptions {
 
 export const USAGE = `npm run bench -- [options]
 
-  --quick                  a few samples of everything that needs no minutes; under 90 s on two idle processors
+  --quick                  a few samples of everything that needs no minutes; two to three minutes on two idle processors
   --only PREFIX[,PREFIX]   only results whose names begin so: kernel, proof.mod, presign.party.4of5,sign.frost
-  --json FILE              write the results to FILE as well
+  --json FILE              write the results and all samples to FILE as well
+  --markdown FILE          write the tables to FILE as Markdown
+  --plots DIR              draw distributions and costs as SVG files in DIR
   --data DIR               let the measured cluster live in DIR and leave it there: the next run with it finds keys and presignatures
                            (without it: a temporary folder, removed at the end)
   --help                   this text
@@ -36,6 +42,8 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
         quick: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
         json: { type: 'string' },
+        markdown: { type: 'string' },
+        plots: { type: 'string' },
         only: { type: 'string', multiple: true, default: [] },
         data: { type: 'string' },
       },
@@ -46,15 +54,19 @@ export function parseOptions(argv: readonly string[]): BenchOptions {
     throw new Refusal('bench.option', /'([^']*)'/.exec(message)?.[1] ?? 'options', message, 'npm run bench -- --help lists the options');
   }
   const only = values.only.flatMap((list) => list.split(',')).map((prefix) => prefix.trim());
-  for (const [option, value] of [...only.map((prefix) => ['--only', prefix]), ['--json', values.json], ['--data', values.data]])
+  const { json, markdown, plots, data } = values;
+  const files = Object.entries({ json, markdown, plots, data });
+  for (const [option, value] of [...only.map((prefix) => ['only', prefix]), ...files])
     if (value === '')
-      throw new Refusal('bench.option', option!, `${option} has an empty value`, 'npm run bench -- --help shows what it takes');
+      throw new Refusal('bench.option', `--${option}`, `--${option} has an empty value`, 'npm run bench -- --help shows what it takes');
   return {
     quick: values.quick,
     help: values.help,
     only,
-    ...(values.json !== undefined && { json: values.json }),
-    ...(values.data !== undefined && { data: values.data }),
+    ...(json !== undefined && { json }),
+    ...(markdown !== undefined && { markdown }),
+    ...(plots !== undefined && { plots }),
+    ...(data !== undefined && { data }),
   };
 }
 

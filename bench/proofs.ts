@@ -2,7 +2,7 @@
  * The zero-knowledge proofs one by one, at production parameters, elapsed with one worker thread. Each side has what it has in the protocol: the
  * prover its own factors and the verifier's public set-up, the verifier its own trapdoor. All proofs are measured in turn, round after round.
  */
-import { systemRandom as random } from '../host/base/random.ts';
+import { systemRandom, type Random } from '../host/base/random.ts';
 import { createCore, encrypt, modN2, power, type Core } from '../host/core/index.ts';
 import { G, mul, randomNonZeroScalar, randomScalar, sgn } from '../host/curve/secp256k1.ts';
 import type { ProofContext } from '../host/proofs/context.ts';
@@ -20,15 +20,12 @@ import { elapsedMs } from './sampling.ts';
 import { names, type RunOptions, type Scenario } from './scenario.ts';
 import { summarize, type Result } from './types.ts';
 
-const PROOFS = ['prm', 'mod', 'fac', 'enc-elg', 'aff-g', 'elog', 'sch'] as const;
+export const PROOFS = ['prm', 'mod', 'fac', 'enc-elg', 'aff-g', 'elog', 'sch'] as const;
 const ROUNDS = { quick: 3, full: 15 };
 /** Proofs of a millisecond or two are repeated in each round, so that their p99 says something. */
 const REPEATED = 10;
 
-/** A second base for Π^elog, as Γ is in round 3. */
-const H = mul(G, randomNonZeroScalar(random));
-
-interface Case {
+export interface Case {
   readonly name: (typeof PROOFS)[number];
   readonly times: number;
   readonly prove: () => Promise<unknown>;
@@ -61,7 +58,7 @@ function caseOf<S, W, P>(
   };
 }
 
-async function cases(core: Core): Promise<Case[]> {
+export async function cases(core: Core, random: Random = systemRandom): Promise<Case[]> {
   const context: ProofContext = { sid: random.bytes(32), prover: 0, verifier: 1, label: 'bench', parameters, random, core };
   // Party 0 proves to party 1.
   const own = { paillier: paillierKey(1536, 0), pedersen: ringPedersenKey(1536, 2) };
@@ -86,6 +83,8 @@ async function cases(core: Core): Promise<Case[]> {
   const D = (shifted * mask) % (peer.paillier.n * peer.paillier.n);
   const affine = { C: K, D, Y, X: mul(G, x) };
 
+  // A second base for Π^elog, as Γ is in round 3.
+  const H = mul(G, randomNonZeroScalar(random));
   const logarithm: elog.Statement = { L: elGamal.B, M: elGamal.X, X: A, Y: mul(H, k), H: H };
   const statement: sch.Statement = { X: mul(G, x) };
   const { parameters: _, random: __, core: ___, ...bare } = context;

@@ -6,9 +6,8 @@
  * The workers are shared, so tables of a fixed base are built once for all parties that use it and not once per party; a first run, which does
  * not count, has built them, as they would stand in every node after its first presignature.
  */
-import { utf8 } from '../host/base/bytes.ts';
 import { systemRandom as random } from '../host/base/random.ts';
-import { auxInfo, bitcoinSighash, combine, partialSignature, presign, presignBatch, signingSessionId } from '../host/cggmp24/index.ts';
+import { auxInfo, combine, partialSignature, presign, presignBatch, signingSessionId } from '../host/cggmp24/index.ts';
 import { signInteractive } from '../host/cggmp24/sign-interactive.ts';
 import { createCore, type Core } from '../host/core/index.ts';
 import { instantiate } from '../host/core/instance.ts';
@@ -16,25 +15,32 @@ import { Machine } from '../host/core/machine.ts';
 import { chooseKernel } from '../host/core/self-test.ts';
 import { keygen as frostKeygen } from '../host/frost/keygen.ts';
 import { sign as frostSign } from '../host/frost/sign.ts';
-import { taprootSighash } from '../host/frost/sighash.ts';
 import { productionParameters as parameters } from '../host/proofs/parameters.ts';
 import { unit } from '../host/proofs/sampling.ts';
 import { paillierKey } from '../host/proofs/testing/instances.ts';
 import { memoryNetwork, values } from '../host/protocol/testing/network.ts';
-import { ceremony, freshNonce, group, identitiesOf, KEY_ID, makeKey, primesOf } from './group.ts';
+import { Counter } from './gate/counting.ts';
+import { ceremony, everybody, freshNonce, group, identitiesOf, KEY_ID, makeKey, primesOf } from './group.ts';
+import { localCore } from './local-core.ts';
+import { message, taprootMessage } from './messages.ts';
 import { cpuMs, elapsedMs, sample } from './sampling.ts';
 import type { RunOptions, Scenario } from './scenario.ts';
-import { summarize, type Result } from './types.ts';
+import { scaled, summarize, type Result } from './types.ts';
 
 const UNIT = 'CPU ms';
 /** Presignatures of one run. */
 const BATCH = 10;
 /** Samples. Of presigning, one is a batch. */
 const COUNTS = {
-  quick: { presign: 1, keygen: 5, aux: 0, frost: 20, interactive: 1, sign: 100 },
-  full: { presign: 3, keygen: 20, aux: 3, frost: 100, interactive: 10, sign: 300 },
+  quick: { presign: 1, cost: 1, keygen: 5, aux: 0, frost: 20, interactive: 1, sign: 100 },
+  full: { presign: 3, cost: 3, keygen: 20, aux: 3, frost: 100, interactive: 10, sign: 300 },
 };
 type Counts = (typeof COUNTS)['full'];
+
+/** Groups whose presignatures are compared: 2 to 7 signers. */
+const SIGNERS = [[2, 3], [3, 5], [4, 5], [5, 7], [7, 9]] as const; // prettier-ignore
+/** t, n, presignatures of a run. */
+const BATCHES = [2, 4].flatMap((t) => [1, 2, 5, 10, 20].map((batch) => [t, t + 1, batch] as const));
 
 const AUX = 'aux.party';
 const MODEXP = 'presign.modexp.4of5';
@@ -46,29 +52,74 @@ interface Part {
   readonly measure: (core: Core, counts: Counts, options: RunOptions) => Promise<Result[]>;
 }
 
-/** Batches of fresh presignatures of the first t of n parties: CPU per party and presignature; what it is in exponentiations where asked. */
+/** One run of the first t of n parties that makes `batch` presignatures. Each party uses the core that it is given. */
+async function presignOnce(t: number, n: number, batch: number, coreOf: (party: number) => Core): Promise<void> {
+  const { keys, aux } = await group(t, n);
+  const signers = everybody(t);
+  const binding = { signers, key: keys[0]!, aux: aux[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
+  const network = memoryNetwork(t, signingSessionId({ protocol: 'presign', ...binding }));
+  const inputs = (me: number) => ({ signers, key: keys[me]!, aux: aux[me]!, random, core: coreOf(me), parameters, count: batch });
+  values(await network.run((rounds, me) => presignBatch({ rounds, ...inputs(me) })));
+}
+
+/** CPU ms of one party and presignature. */
+async function presignCost(core: Core, t: number, n: number, batch: number, count: number, options: RunOptions): Promise<number[]> {
+  await presignOnce(t, n, 1, () => core); // compilers, tables
+  return sample(options, { count, warmUp: 0 }, async () => (await cpuMs(() => presignOnce(t, n, batch, () => core))) / (t * batch));
+}
+
+/** Presignatures at batch ten; at 4-of-5 what that is in exponentiations, too. */
 const presigning = (t: number, n: number): Part => {
   const name = `presign.party.${t}of${n}`;
   const inExponentiations = t === 4 && n === 5;
   return {
     names: inExponentiations ? [name, MODEXP] : [name],
     async measure(core, { presign: count }, options) {
-      const { keys, aux } = await group(t, n);
-      const signers = keys.slice(0, t).map(({ index }) => index);
-      const make = async (batch: number) => {
-        const binding = { signers, key: keys[0]!, aux: aux[0]!, parameters, nonce: freshNonce(), identities: identitiesOf(signers) };
-        const network = memoryNetwork(t, signingSessionId({ protocol: 'presign', ...binding }));
-        const inputs = (me: number) => ({ signers, key: keys[me]!, aux: aux[me]!, random, core, parameters, count: batch });
-        values(await network.run((rounds, me) => presignBatch({ rounds, ...inputs(me) })));
-      };
-      await make(1); // compilers, tables
-      const perParty = await sample(options, { count, warmUp: 0 }, async () => (await cpuMs(() => make(BATCH))) / (t * BATCH));
-      const result = summarize(name, UNIT, perParty);
+      const result = summarize(name, UNIT, await presignCost(core, t, n, BATCH, count, options));
       if (!inExponentiations) return [result];
-      const unitOfCost = await exponentiation(options, 10);
-      return [result, { ...result, name: MODEXP, unit: 'modexp', p50: result.p50 / unitOfCost, p99: result.p99 / unitOfCost }];
+      return [result, scaled(MODEXP, 'modexp', result, 1 / (await exponentiation(options, 10)))];
     },
   };
+};
+
+/** Squarings and multiplications that one party's core is asked for, per presignature at batch ten. Exact, so one run is enough. */
+const counted: Part = {
+  fullOnly: true,
+  names: ['presign.count.4of5'],
+  async measure() {
+    const counters = everybody(4).map(() => new Counter());
+    const cores = counters.map(({ wrap }) => localCore(wrap));
+    await presignOnce(4, 5, BATCH, (party) => cores[party]!);
+    return [summarize('presign.count.4of5', 'products', [counters[0]!.products / BATCH])];
+  },
+};
+
+/** One presignature at a time, against the number of signers. What a party does grows with its peers, t − 1. */
+const bySigners: Part = {
+  fullOnly: true,
+  names: SIGNERS.map(([t, n]) => `presign.signers.${t}of${n}`),
+  async measure(core, { cost }, options) {
+    const results: Result[] = [];
+    for (const [t, n] of SIGNERS) {
+      const name = `presign.signers.${t}of${n}`;
+      if (options.wanted(name)) results.push(summarize(name, UNIT, await presignCost(core, t, n, 1, cost, options)));
+    }
+    return results;
+  },
+};
+
+/** Against the number of presignatures that a run makes. */
+const byBatch: Part = {
+  fullOnly: true,
+  names: BATCHES.map(([t, n, batch]) => `presign.batch.${t}of${n}.${batch}`),
+  async measure(core, { cost }, options) {
+    const results: Result[] = [];
+    for (const [t, n, batch] of BATCHES) {
+      const name = `presign.batch.${t}of${n}.${batch}`;
+      if (options.wanted(name)) results.push(summarize(name, UNIT, await presignCost(core, t, n, batch, batch > 5 ? 1 : cost, options)));
+    }
+    return results;
+  },
 };
 
 /** CPU ms of one constant-time 3072-bit exponentiation modulo a 6144-bit number, one number at a time: median. */
@@ -120,9 +171,6 @@ const aux: Part = {
   },
 };
 
-/** BIP-341 message of a key-path spend, SIGHASH_DEFAULT, one input: epoch, type, version … index; what the hashes are does not matter. */
-const taprootMessage = taprootSighash(new Uint8Array(1 + 1 + 4 + 4 + 4 * 32 + 32 + 1 + 4));
-
 const frostSigning: Part = {
   names: ['sign.frost.party.4of5'],
   async measure(_, { frost: count }, options) {
@@ -138,8 +186,6 @@ const frostSigning: Part = {
     return [summarize('sign.frost.party.4of5', UNIT, perParty)];
   },
 };
-
-const message = bitcoinSighash(utf8('the preimage of a sighash'));
 
 const interactiveSigning: Part = {
   names: ['sign.interactive.party.4of5'],
@@ -180,6 +226,9 @@ const signing: Part = {
 const PARTS: readonly Part[] = [
   presigning(2, 3),
   presigning(4, 5),
+  counted,
+  bySigners,
+  byBatch,
   keygenCggmp24,
   keygenFrost,
   aux,
@@ -203,4 +252,9 @@ async function* run(options: RunOptions): AsyncGenerator<Result> {
   }
 }
 
-export const protocol: Scenario = { title: 'protocol', names: (quick) => partsOf(quick).flatMap(({ names }) => names), run };
+export const protocol: Scenario = {
+  title: 'protocol',
+  fullOnly: 'auxiliary information among five, and runs with many signers or large batches, take a minute or more each',
+  names: (quick) => partsOf(quick).flatMap(({ names }) => names),
+  run,
+};

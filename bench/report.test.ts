@@ -1,11 +1,21 @@
 import { describe, expect, it } from 'vitest';
-import { figure, header, machineInfo, ratioTable, table } from './report.ts';
+import { environment, header } from './environment.ts';
+import { asMarkdown, asText, figure, markdown, ratioGrid, reportOf, resultGrid } from './report.ts';
 import { cpuMs, sample } from './sampling.ts';
 import { names } from './scenario.ts';
 import { judge, ratiosOf } from './targets.ts';
-import { summarizeRate } from './types.ts';
+import { summarize, summarizeRate, type Result } from './types.ts';
 
-const result = (name: string, p50: number, p99 = p50, n = 3) => ({ name, unit: 'ms', p50, p99, n });
+const result = (name: string, p50: number, p99 = p50, n = 3): Result => ({
+  name,
+  unit: 'ms',
+  min: p50,
+  p50,
+  p99,
+  max: p99,
+  n,
+  samples: Array.from({ length: n }, () => p50),
+});
 
 describe('judging', () => {
   it('holds times below and rates above their bounds, bounds included', () => {
@@ -18,7 +28,7 @@ describe('judging', () => {
   it('takes a ratio only when both figures were measured, the right way round', () => {
     const pair = result('kernel.modexp.3072x3072.pair', 6);
     expect(ratiosOf([pair])).toEqual([]);
-    expect(ratioTable([pair])).toBeUndefined();
+    expect(ratioGrid([pair])).toBeUndefined();
     const [openssl, bigint] = ratiosOf([
       pair,
       result('kernel.modexp.3072x3072.openssl', 6.6),
@@ -32,12 +42,33 @@ describe('judging', () => {
 
 describe('the table', () => {
   it('marks a p99 of few samples, and says which target is missed', () => {
-    const text = table([result('sign.pool.4of5', 50, 140), result('vote.4of5', 20, 30, 100)]);
+    const grid = resultGrid([result('sign.pool.4of5', 50, 140), result('vote.4of5', 120, 130, 100)]);
+    const text = asText(grid);
     expect(text).toContain('~140');
     expect(text).toContain('p50 ≤ 40 (aim 10): MISSES the floor');
     expect(text).toContain('p99 ≤ 150 (aim 40): meets the floor');
-    expect(text).toContain('180 / 350 ms');
-    expect(text).toMatch(/vote\.4of5 +│ +20 +│ +30 +│ +100 /);
+    expect(text).toContain('180 / 350 ms: beaten');
+    expect(text).toMatch(/vote\.4of5 +│ +120 │ +120 │ +130 │ +100 │.* 95 \/ 180 ms: not beaten/);
+    const pasted = asMarkdown(grid).split('\n');
+    expect(pasted).toHaveLength(4);
+    expect(pasted[1]).toMatch(/^\| --- \| ---: \|/);
+    expect(pasted[2]).toContain('MISSES the floor<br>p99');
+  });
+
+  it('comes with the ratios that cannot be measured here, and with what was left out', () => {
+    const text = markdown('where', [result('kernel.modexp.3072x3072.pair', 6), result('kernel.modexp.3072x3072.bigint', 42)], [
+      { name: 'start.first', why: 'no time' },
+    ]); // prettier-ignore
+    expect(text).toContain('not measured (no time): start.first');
+    expect(text).toMatch(/against GMP \| – \|.*GMP does not run inside Node/);
+  });
+
+  it('goes into a file with its samples apart, so that charts can be drawn from it', () => {
+    const about = environment('fma');
+    const report = reportOf(about, [summarize('a.b', 'ms', [3, 1, 2.0000001])], [], []);
+    expect(report).toMatchObject({ kernel: 'fma', node: process.version, samples: { 'a.b': [3, 1, 2] } });
+    expect(report.results).toEqual([{ name: 'a.b', unit: 'ms', min: 1, p50: 2.0000001, p99: 3, max: 3, n: 3 }]);
+    expect(report).not.toHaveProperty('failed');
   });
 
   it('rounds to four digits', () => {
@@ -45,10 +76,11 @@ describe('the table', () => {
   });
 
   it('says on what it ran, and that a busy machine spoils times', () => {
-    const about = { machine: machineInfo(), node: process.version, kernel: 'fma' as const };
+    const about = environment('fma');
     const text = header({ ...about, machine: { ...about.machine, load_before: [3, 2, 1] } });
     expect(text).toContain(process.version);
     expect(text).toContain('kernel fma');
+    expect(text).toContain(`commit ${about.commit}`);
     expect(text).toContain('elapsed times will be too long');
     expect(header({ ...about, machine: { ...about.machine, load_before: [0.2, 2, 1] } })).not.toContain('too long');
   });
@@ -77,7 +109,7 @@ describe('sampling', () => {
   });
 
   it('gives for rates what 99 % of the samples reach', () => {
-    expect(summarizeRate('x', '1/s', [7, 3, 5])).toEqual({ name: 'x', unit: '1/s', p50: 5, p99: 3, n: 3 });
+    expect(summarizeRate('x', '1/s', [7, 3, 5])).toMatchObject({ name: 'x', unit: '1/s', min: 3, p50: 5, p99: 3, max: 7, n: 3 });
     const hundred = Array.from({ length: 100 }, (_, i) => i + 1);
     expect(summarizeRate('x', '1/s', hundred)).toMatchObject({ p50: 50, p99: 1 });
   });

@@ -1,5 +1,5 @@
 /** What every part of the benchmark is: names it promises, and a run that keeps the promise. */
-import type { Result } from './types.ts';
+import type { Result, Skipped } from './types.ts';
 
 export interface RunOptions {
   /** A few samples of each figure, and nothing that takes minutes. */
@@ -18,11 +18,13 @@ export interface Scenario {
   readonly title: string;
   /** Names of the results, in the order of the report. A quick run may have fewer. */
   readonly names: (quick: boolean) => readonly string[];
+  /** Why a quick run has fewer. */
+  readonly fullOnly?: string;
   /**
-   * One result per wanted name (others are dropped), each as soon as it is known: if something goes wrong later, it stays.
+   * One result per wanted name (others are dropped), or why there is none, each as soon as it is known: if something goes wrong later, it stays.
    * @throws whatever went wrong: the benchmark reports it under the title, and ends with exit code 1.
    */
-  readonly run: (options: RunOptions) => AsyncIterable<Result>;
+  readonly run: (options: RunOptions) => AsyncIterable<Result | Skipped>;
 }
 
 /** The combinations of the parts, in order: `names(['a', 'b'], ['1', '2'])` is a.1, a.2, b.1, b.2. */

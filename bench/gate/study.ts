@@ -1,0 +1,126 @@
+/**
+ * The study of the gate itself: does it stay silent on unchanged code, and does it see what it must? Two faults are planted into copies of this
+ * commit, and the gate is run on each of them against the commit.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { loadNow } from '../environment.ts';
+import { build, chooseBase } from './base.ts';
+import { compare, QUICK, slower, type Comparison } from './compare.ts';
+import { describe, verdict } from './report.ts';
+import { isSlower } from './statistics.ts';
+
+interface Plant {
+  readonly name: string;
+  readonly what: string;
+  readonly file: string;
+  /** Text that stands there exactly once, and what is put in its place. */
+  readonly from: RegExp;
+  readonly to: string;
+}
+
+/** Three of twenty multiplications and squarings are done twice; what the first time gives is thrown away. */
+const SLOW_KERNEL: Plant = {
+  name: 'slow-kernel',
+  what: 'a kernel that is 15 % slower',
+  file: 'assembly/kernel.ts',
+  from: /@inline\nexport function multiply\(([^]*?)\n\}\n([^]*?)@inline\nexport function square\(([^]*?)\n\}\n/,
+  to: `const planted: usize = memory.data(16384, 16);
+let turn: u32 = 0;
+function due(): bool {
+  turn = turn == 19 ? 0 : turn + 1;
+  return turn < 3;
+}
+@inline
+function multiplyOnce($1
+}
+@inline
+function squareOnce($3
+}
+export function multiply(context: usize, r: usize, a: usize, b: usize): void {
+  if (due()) multiplyOnce(context, planted, a, b);
+  multiplyOnce(context, r, a, b);
+}
+export function square(context: usize, r: usize, a: usize): void {
+  if (due()) squareOnce(context, planted, a);
+  squareOnce(context, r, a);
+}
+`,
+};
+
+/** r^N mod N0², which the proof has just computed as a part of D. */
+const EXTRA_POWER: Plant = {
+  name: 'extra-power',
+  what: 'one exponentiation too many in Π^enc-elg',
+  file: 'host/proofs/pi-enc-elg.ts',
+  from: /(\n\s*encrypt\(N0, alpha, r\),)/,
+  to: '$1$1',
+};
+
+async function plant(root: string, commit: string, { name, file, from, to }: Plant): Promise<string> {
+  return build(root, commit, {
+    variant: `-${name}`,
+    alter: async (tree) => {
+      const path = join(tree, file);
+      const source = await readFile(path, 'utf8');
+      if (!from.test(source))
+        throw new Error(`${file} has changed: the study no longer knows where to plant ${name} (bench/gate/study.ts)`);
+      await writeFile(path, source.replace(from, to));
+    },
+  });
+}
+
+/** Resolves with an exit code: 0 when no run on unchanged code failed and both faults were found. */
+export async function study(
+  root: string,
+  runs: number,
+  watch: { readonly signal: AbortSignal; readonly progress: (text: string) => void },
+  print: (text: string) => void,
+): Promise<number> {
+  const commit = chooseBase(root, 'HEAD');
+  watch.progress('building this commit');
+  const base = await build(root, commit);
+  const against = async (head: string): Promise<Comparison> => {
+    const found = await compare({ base, head }, QUICK, watch);
+    if ('problem' in found) throw new Error(`the gate cannot be run on its own commit: ${found.problem}`);
+    return found;
+  };
+
+  let alarms = 0;
+  let firstLooks = 0;
+  const ratios: number[] = [];
+  for (let run = 1; run <= runs; run++) {
+    const begin = performance.now();
+    const found = await against(base);
+    const { passed } = verdict(found);
+    alarms += Number(!passed);
+    const suspects = found.times.filter(({ ratio }) => isSlower(ratio));
+    firstLooks += Number(suspects.length > 0);
+    ratios.push(...found.times.map(({ ratio }) => ratio.median));
+    const widest = found.times.reduce((worst, { ratio }) => Math.max(worst, Math.abs(Math.log(ratio.median))), 0);
+    print(
+      `unchanged ${run}: ${passed ? 'passed' : 'FALSE ALARM'}, ${found.counts.differences.length} counts differ, largest deviation of a median ` +
+        `${(100 * (Math.exp(widest) - 1)).toFixed(1)} %, second looks at ${suspects.length}, ` +
+        `${((performance.now() - begin) / 1000).toFixed(0)} s, load ${loadNow()[0]}`,
+    );
+  }
+  if (runs > 0) {
+    const sorted = ratios.map((ratio) => Math.abs(ratio - 1)).sort((a, b) => a - b);
+    const share = (q: number) => `${(100 * sorted[Math.min(sorted.length - 1, Math.floor(q * sorted.length))]!).toFixed(1)} %`;
+    print(
+      `unchanged code: ${alarms} of ${runs} runs failed, ${firstLooks} took a second look; of ${ratios.length} medians half were within ${share(0.5)} ` +
+        `of equality, 99 in 100 within ${share(0.99)}`,
+    );
+  }
+
+  const slow = await against(await plant(root, commit, SLOW_KERNEL));
+  print(`\nplanted: ${SLOW_KERNEL.what}\n${describe(slow)}\n${verdict(slow).text}`);
+  const foundSlow = slow.times.some((timing) => timing.name.startsWith('kernel.') && slower(timing));
+  const extra = await against(await plant(root, commit, EXTRA_POWER));
+  print(`\nplanted: ${EXTRA_POWER.what}\n${describe(extra)}\n${verdict(extra).text}`);
+  const foundExtra = extra.counts.differences.some(({ name, head, base: was }) => name === 'count.proof.enc-elg.prove' && head! > was!);
+  print(
+    `\nstudy: ${alarms} false alarms in ${runs} runs; ${foundSlow ? 'found' : 'DID NOT FIND'} the slow kernel, ${foundExtra ? 'found' : 'DID NOT FIND'} the exponentiation`,
+  );
+  return alarms === 0 && foundSlow && foundExtra ? 0 : 1;
+}
