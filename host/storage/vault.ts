@@ -39,6 +39,8 @@ export const ENTRY_KINDS = [
   'presignature',
   'frost-nonce',
   'pending-key',
+  'retired-key',
+  'key-switch',
   'pool-fence',
   'node-secret',
   'safe-prime',
