@@ -10,7 +10,7 @@ import * as prm from '../proofs/pi-prm.ts';
 import { safePrime, seeded, smallParameters } from '../proofs/testing/instances.ts';
 import type { Rounds } from '../protocol/rounds.ts';
 import { attack, commitTo, expectNamed, rehearse, type Protocol } from '../protocol/testing/adversary.ts';
-import { expectEffects, mutations, oncePerField, type Effect } from '../protocol/testing/mutations.ts';
+import { expectEffects, expectInEachRound, misplaced, mutations, oncePerField, type Effect } from '../protocol/testing/mutations.ts';
 import { auxCommitment, auxInfo, auxRounds, type AuxOpening } from './aux-info.ts';
 import type { AuxInfo } from './aux-record.ts';
 import { dealAux } from './testing/parties.ts';
@@ -22,15 +22,17 @@ const VICTIM = 2;
 const sid = new Uint8Array(32).fill(5);
 /** Two repetitions: a lie about one of them is found by its equation, not by its share of the challenge. */
 const brief: Parameters = { ...smallParameters, m: 2 };
-const protocol: Protocol<AuxInfo> = {
+const session = (sid: Uint8Array): Protocol<AuxInfo> => ({
   n: 3,
   sid,
   run: (rounds, me) => {
     const primes = [0, 1, 2, 3].map((k) => safePrime(576, 4 * me + k));
-    return auxInfo({ rounds, primes: { next: async () => primes.shift()! }, random: seeded(`aux faults ${me}`), core, parameters: brief });
+    const random = seeded(`aux faults ${me} ${sid.join()}`);
+    return auxInfo({ rounds, primes: { next: async () => primes.shift()! }, random, core, parameters: brief });
   },
   shared: ({ hash }) => hex(hash),
-};
+});
+const protocol = session(sid);
 const messages = auxRounds(brief);
 const lines = await rehearse(protocol, LIAR, VICTIM);
 const said = (round: { name: string }) => lines.get(round.name)!;
@@ -91,6 +93,11 @@ describe('every field of every message of auxiliary information', () => {
     );
     expectNamed(await attack(protocol, new Map([[LIAR, cheats]])), reason);
   });
+});
+
+const misplaces = misplaced(Object.values(messages), lines, await rehearse(session(new Uint8Array(32)), LIAR, VICTIM));
+test.each(Object.entries(misplaces))('a party that says, in any round of auxiliary information, %s is named by all', async (_what, lie) => {
+  await expectInEachRound(Object.values(messages), lie, { protocol, liar: LIAR });
 });
 
 describe('a modulus of another form than p·q, with the best proofs that it allows', () => {

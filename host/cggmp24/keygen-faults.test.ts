@@ -5,7 +5,7 @@ import { decode, encode } from '../base/codec.ts';
 import { point } from '../curve/secp256k1.ts';
 import { seeded } from '../proofs/testing/instances.ts';
 import { commitTo, rehearse, type Protocol } from '../protocol/testing/adversary.ts';
-import { expectEffects, mutations, type Effect } from '../protocol/testing/mutations.ts';
+import { expectEffects, expectInEachRound, misplaced, mutations, type Effect } from '../protocol/testing/mutations.ts';
 import { keygen, keygenCommitment, keygenRounds } from './keygen.ts';
 import type { KeyShare } from './key-share.ts';
 
@@ -13,12 +13,13 @@ const T = 2;
 const LIAR = 1;
 const VICTIM = 2;
 const sid = new Uint8Array(32).fill(3);
-const protocol: Protocol<KeyShare> = {
+const session = (sid: Uint8Array): Protocol<KeyShare> => ({
   n: 3,
   sid,
-  run: (rounds, me) => keygen({ rounds, t: T, random: seeded(`keygen faults ${me}`), keyId: 'key' }),
+  run: (rounds, me) => keygen({ rounds, t: T, random: seeded(`keygen faults ${me} ${sid.join()}`), keyId: 'key' }),
   shared: ({ publicKey, X, chainCode, rid }) => hex(Buffer.concat([publicKey, ...X].map((P) => encode(point, P)).concat(chainCode, rid))),
-};
+});
+const protocol = session(sid);
 const messages = keygenRounds(T);
 const lines = await rehearse(protocol, LIAR, VICTIM);
 const said = (round: { name: string }) => lines.get(round.name)!;
@@ -57,4 +58,9 @@ describe('every field of every message of key generation', () => {
       effects: { u: 'harmless' },
     });
   });
+});
+
+const misplaces = misplaced(Object.values(messages), lines, await rehearse(session(new Uint8Array(32)), LIAR, VICTIM));
+test.each(Object.entries(misplaces))('a party that says, in any round of key generation, %s is named by all', async (_what, lie) => {
+  await expectInEachRound(Object.values(messages), lie, { protocol, liar: LIAR });
 });

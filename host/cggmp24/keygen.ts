@@ -118,7 +118,7 @@ export async function keygen({ rounds, t, random, keyId, prepared }: KeygenOptio
   const proofs = await rounds.broadcast(messages.proof, { psi, complaints });
 
   const raised = [[me, complaints] as const, ...[...proofs].map(([j, message]) => [j, message.complaints] as const)];
-  if (raised.some(([, of]) => of.length > 0)) throw judge(rounds, messages.share, new Map(raised), shareFits);
+  if (raised.some(([, of]) => of.length > 0)) throw judge(rounds, messages, new Map(raised), shareFits);
   // x_i ≠ 0, X_j ≠ O, PK ≠ O: each fails with probability 2^−256 whatever the others do, because everybody committed first.
   invariant(x !== 0n && !publicKey.is0() && X.every((X_j) => !X_j.is0()), 'a random key is not zero');
 
@@ -190,24 +190,26 @@ function originalOf({ evidence: { signed } }: Fault): Uint8Array {
  */
 function judge(
   rounds: Rounds,
-  shareRound: ReturnType<typeof keygenRounds>['share'],
+  messages: ReturnType<typeof keygenRounds>,
   raised: ReadonlyMap<number, readonly Complaint[]>,
   shareFits: (author: number, receiver: number, sigma: bigint) => boolean,
 ): Fault {
   const verdicts = [...raised].flatMap(([victim, complaints]) =>
     complaints.map(({ against, signed }) => {
-      const proven = against < rounds.n && against !== victim && isWrongShare(against, victim, signed);
-      return proven
-        ? { culprit: against, signed, reason: `the share of party ${against} for party ${victim} does not fit its commitment` }
-        : { culprit: victim, signed, reason: `the complaint of party ${victim} against party ${against} does not hold` };
+      if (against < rounds.n && against !== victim && isWrongShare(against, victim, signed)) {
+        const reason = `the share of party ${against} for party ${victim} does not fit its commitment`;
+        return { culprit: against, reason, evidence: { round: messages.share.name, detail: reason, signed } };
+      }
+      const reason = `the complaint of party ${victim} against party ${against} does not hold`;
+      // What it shows may be signed by nobody; that it showed it, it signed.
+      return { culprit: victim, reason, evidence: rounds.fault(victim, messages.proof, reason).evidence };
     }),
   );
   const culprits = [...new Set(verdicts.map(({ culprit }) => culprit))].sort((a, b) => a - b);
-  const reason = verdicts.map((verdict) => verdict.reason).join('; ');
-  return new Fault(culprits, reason, { round: shareRound.name, detail: reason, signed: verdicts[0]!.signed });
+  return new Fault(culprits, verdicts.map(({ reason }) => reason).join('; '), verdicts[0]!.evidence);
 
   function isWrongShare(author: number, victim: number, signed: Uint8Array): boolean {
-    const shown = rounds.reopen(shareRound, author, victim, signed);
+    const shown = rounds.reopen(messages.share, author, victim, signed);
     return shown === 'malformed' || (shown !== 'forged' && !shareFits(author, victim, shown.message.sigma));
   }
 }

@@ -7,7 +7,7 @@ import { utf8 } from '../base/bytes.ts';
 import { createCore } from '../core/index.ts';
 import { seeded, smallParameters } from '../proofs/testing/instances.ts';
 import { rehearse, type Protocol } from '../protocol/testing/adversary.ts';
-import { expectEffects, mutations, oncePerField, type Effect } from '../protocol/testing/mutations.ts';
+import { expectEffects, expectInEachRound, misplaced, mutations, oncePerField, type Effect } from '../protocol/testing/mutations.ts';
 import { presignRounds } from './presign-messages.ts';
 import { signingSessionId } from './session.ts';
 import { bitcoinSighash } from './sighash.ts';
@@ -38,7 +38,14 @@ async function signing(n: number) {
   const rounds = { ...presignRounds(parameters, n, 1), partial: partialRound };
   const lines = await rehearse(protocol, LIAR, n === 2 ? 0 : VICTIM);
   const changes = (name: keyof typeof rounds) => oncePerField(mutations(rounds[name], lines.get(rounds[name].name)!, { N, 'N²': N * N }));
-  return { protocol, rounds, changes };
+  const foreign = async () => {
+    const other = { nonce: freshNonce(), identities: identitiesOf(signers) };
+    const sid = signingSessionId({ protocol: 'sign', ...inputs(0), ...other, message });
+    const run: typeof protocol.run = (rounds, me) =>
+      signInteractive({ rounds, ...inputs(me), random: seeded(`another session ${me}`), core, session: other, message });
+    return rehearse({ ...protocol, sid, run }, LIAR, n === 2 ? 0 : VICTIM);
+  };
+  return { protocol, rounds, changes, lines, foreign };
 }
 type RoundName = keyof Awaited<ReturnType<typeof signing>>['rounds'];
 
@@ -75,6 +82,12 @@ describe('every field of every message of signing', async () => {
     const some = changes(name).filter((_, k) => k % 8 === 0);
     const effects = Object.fromEntries(some.map(({ field }) => [field, effect]));
     await expectEffects(rounds[name], some, { protocol, liar: LIAR, to: VICTIM, effects, last: name === 'partial' });
+  });
+
+  test('what belongs somewhere else, in any round', async () => {
+    const { protocol, rounds, lines, foreign } = two;
+    const all = Object.values(rounds);
+    for (const lie of Object.values(misplaced(all, lines, await foreign()))) await expectInEachRound(all, lie, { protocol, liar: LIAR });
   });
 });
 

@@ -6,7 +6,7 @@ import { fromHex } from '../base/bytes.ts';
 import { point } from '../curve/secp256k1.ts';
 import { seeded } from '../proofs/testing/instances.ts';
 import { commitTo as committing, rehearse, type Protocol } from '../protocol/testing/adversary.ts';
-import { expectEffects, mutations, type Effect } from '../protocol/testing/mutations.ts';
+import { expectEffects, expectInEachRound, misplaced, mutations, type Effect } from '../protocol/testing/mutations.ts';
 import { memoryNetwork, values } from '../protocol/testing/network.ts';
 import bip341 from '../../fixtures/vectors/frost-bip341.json' with { type: 'json' };
 import { commitRound, commitTo, confirmRound, keygen, openRound, shareRound } from './keygen.ts';
@@ -20,12 +20,13 @@ const VICTIM = 2;
 const sid = new Uint8Array(32).fill(4);
 
 describe('every field of every message of FROST key generation', async () => {
-  const protocol: Protocol<FrostShare> = {
+  const session = (sid: Uint8Array): Protocol<FrostShare> => ({
     n: 3,
     sid,
-    run: (rounds, me) => keygen({ rounds, t: T, random: seeded(`frost faults ${me}`), keyId: 'key' }),
+    run: (rounds, me) => keygen({ rounds, t: T, random: seeded(`frost faults ${me} ${sid.join()}`), keyId: 'key' }),
     shared: ({ P, internal, Y, chainCode }) => hex(Buffer.concat([...[P, internal, ...Y].map((A) => encode(point, A)), chainCode])),
-  };
+  });
+  const protocol = session(sid);
   const rounds = { commit: commitRound, open: openRound(T), share: shareRound, confirm: confirmRound };
   const lines = await rehearse(protocol, LIAR, VICTIM);
 
@@ -54,18 +55,24 @@ describe('every field of every message of FROST key generation', async () => {
       effects: { u: 'harmless' },
     });
   });
+
+  const misplaces = misplaced(Object.values(rounds), lines, await rehearse(session(new Uint8Array(32)), LIAR, VICTIM));
+  test.each(Object.entries(misplaces))('a party that says, in any round, %s is named by all', async (_what, lie) => {
+    await expectInEachRound(Object.values(rounds), lie, { protocol, liar: LIAR });
+  });
 });
 
 describe('every field of every message of FROST signing', async () => {
   const dealt = await memoryNetwork(3, sid).run((rounds, me) => keygen({ rounds, t: T, random: seeded(`frost key ${me}`), keyId: 'key' }));
   const shares = values(dealt);
   const message = taprootSighash(fromHex(bip341.messages[0]!.preimage));
-  const protocol: Protocol<Uint8Array> = {
+  const session = (sid: Uint8Array): Protocol<Uint8Array> => ({
     n: 3,
     sid,
     run: (rounds, me) => sign({ rounds, signers: [0, 1, 2], share: shares[me]!, message, random: seeded(`frost signing ${me}`) }),
     shared: hex,
-  };
+  });
+  const protocol = session(sid);
   const lines = await rehearse(protocol, LIAR, VICTIM);
 
   test.each([undefined, VICTIM])(
@@ -82,5 +89,13 @@ describe('every field of every message of FROST signing', async () => {
     expect(new Set(changes.map(({ field }) => field))).toEqual(new Set(['z', 'view']));
     const campaign = { protocol, liar: LIAR, effects: { view: 'unnamed' } as const, last: true };
     await expectEffects(signatureShareRound, changes, { ...campaign, ...(to !== undefined && { to }) });
+  });
+
+  const rounds = [nonceRound, signatureShareRound];
+  const misplaces = misplaced(rounds, lines, await rehearse(session(new Uint8Array(32)), LIAR, VICTIM));
+  test.each(Object.entries(misplaces))('a signer that says, in any round, %s', async (what, lie) => {
+    // Commitments and shares of another session are well-formed, and not echoed.
+    const effects = Object.fromEntries(rounds.map(({ name }) => [name, what.includes('session') ? 'unnamed' : 'named'] as const));
+    await expectInEachRound(rounds, lie, { protocol, liar: LIAR, effects });
   });
 });

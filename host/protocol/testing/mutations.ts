@@ -6,7 +6,7 @@
 import { expect } from 'vitest';
 import { decode, DecodeError, encode } from '../../base/codec.ts';
 import { G, Point } from '../../curve/secp256k1.ts';
-import { attack, changeBytes, expectJust, type AnyRound, type Cheat, type Protocol, type Report } from './adversary.ts';
+import { attack, changeBytes, expectJust, silence, type AnyRound, type Cheat, type Protocol, type Report } from './adversary.ts';
 
 export interface Mutation {
   /** Field and change: `S[0] := −S[0]`. */
@@ -154,6 +154,34 @@ export async function expectEffects<R>(round: AnyRound, mutations: readonly Muta
     const what = `${mutation.name} to ${to ?? 'everybody'}`;
     expectJust(report, what);
     expectEffect(report, effects[mutation.field] ?? 'named', what, { to, last });
+  }
+}
+
+/** What a party can say in a round that belongs somewhere else, by name. `foreign` is its rehearsal of another session, `lines` that of this one. */
+export const misplaced = (
+  rounds: readonly AnyRound[],
+  lines: ReadonlyMap<string, Uint8Array>,
+  foreign: ReadonlyMap<string, Uint8Array>,
+): Record<string, (round: AnyRound) => Cheat> => ({
+  nothing: (round) => silence(round),
+  'what it said in another session': (round) => changeBytes(round, () => foreign.get(round.name)!),
+  'what belongs to the next round': (round) => {
+    const next = rounds[(rounds.indexOf(round) + 1) % rounds.length]!;
+    return changeBytes(round, () => lines.get(next.name)!);
+  },
+});
+
+/** Tells `lie` in each of `rounds` in turn. Effects are those of the campaign by name of the round. */
+export async function expectInEachRound<R>(
+  rounds: readonly AnyRound[],
+  lie: (round: AnyRound) => Cheat,
+  campaign: Campaign<R>,
+): Promise<void> {
+  const { protocol, liar, to, effects = {} } = campaign;
+  for (const round of rounds) {
+    const report = await attack(protocol, new Map([[liar, [lie(round)]]]));
+    expectJust(report, round.name);
+    expectEffect(report, effects[round.name] ?? 'named', round.name, { to, last: false });
   }
 }
 
