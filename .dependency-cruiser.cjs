@@ -7,7 +7,7 @@ const layers = [
   ['cggmp24', 'frost'],
   ['pki', 'mesh', 'consensus', 'storage', 'presign', 'bitcoin'],
   ['resharing'],
-  ['wallet'],
+  ['wallet', 'library'],
   ['api'],
   ['node'],
   ['devnet', 'cli'],

@@ -2,7 +2,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   test: {
-    include: ['host/**/*.test.ts', 'bench/**/*.test.ts', 'fuzz/**/*.test.ts'],
+    include: ['host/**/*.test.ts', 'bench/**/*.test.ts', 'fuzz/**/*.test.ts', 'examples/**/*.test.ts'],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 120_000,

@@ -50,6 +50,10 @@ const wasm = (kind, files) =>
   );
 wasm('release', ['build/fma.wasm', 'build/extmul.wasm']);
 if (process.argv.includes('--debug')) wasm('debug', ['build/debug-fma.wasm', 'build/debug-extmul.wasm']);
-part('typescript', ['host', 'bench', 'fuzz', 'tsconfig.json', 'package-lock.json'], ['dist/host'], 'dist/.stamp', [
-  [package_('typescript', 'bin/tsc'), '-p', 'tsconfig.json'],
-]);
+part(
+  'typescript',
+  ['host', 'bench', 'fuzz', 'examples', 'package.json', 'tsconfig.json', 'package-lock.json'],
+  ['dist/host'],
+  'dist/.stamp',
+  [[package_('typescript', 'bin/tsc'), '-p', 'tsconfig.json']],
+);

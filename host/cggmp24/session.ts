@@ -12,7 +12,7 @@ import type { Parameters } from '../proofs/parameters.ts';
 import { Transcript } from '../protocol/transcript.ts';
 import type { AuxInfo } from './aux-record.ts';
 import { additiveKey, type KeyShare } from './key-share.ts';
-import type { Sighash } from './sighash.ts';
+import { Sighash } from './sighash.ts';
 
 export interface SessionBinding {
   /** Which protocol, and its version: `keygen`, `aux-info`, `presign`, `sign` … */
@@ -69,7 +69,7 @@ export function sessionId(binding: SessionBinding): Uint8Array {
   transcript.bytes(auxHash ?? EMPTY);
   transcript.list(path ?? [], (hash, step) => hash.u32(step));
   return transcript
-    .bytes(message?.digest ?? EMPTY)
+    .bytes(message === undefined ? EMPTY : Sighash.digestOf(message))
     .bytes(shares ?? EMPTY)
     .digest();
 }
