@@ -192,12 +192,7 @@ function walletMessages(): void {
   add('wallet/proposeResponse', wallet.proposeResponse, { vote: word(90) });
   add('wallet/voteNotice', wallet.voteNotice, { proposal: hash, vote: word(90) });
   const request = { proposal: hash, certificate: word(90), attempt: 0, nonce: word(), signers: [0, 1] };
-  add(
-    'wallet/signRequest',
-    wallet.signRequest,
-    { ...request, mode: 'pool', presignatures: [word(), word()] },
-    { ...request, mode: 'frost', presignatures: [] },
-  );
+  add('wallet/signRequest', wallet.signRequest, { ...request, mode: 'pool' }, { ...request, mode: 'frost' });
   add('wallet/signResponse', wallet.signResponse, { results: [word(), word(64)] });
   add('wallet/signedNotice', wallet.signedNotice, { proposal: hash, raw: word(120), mode: 'pool', signers: ['node-1', 'node-2'] });
   add('wallet/abandonNotice', wallet.abandonNotice, { proposal: hash, state: 'timed_out', reason: 'no quorum' });
@@ -229,7 +224,10 @@ function walletMessages(): void {
     txId: uuid,
     intent: encode(payment.paymentIntent, intent),
     payment: encode(payment.unsignedPayment, { ...unsigned, inputs: [...unsigned.inputs], outputs: [...unsigned.outputs] }),
+    signers: [0, 2],
+    presignatures: [word()],
   });
+  add('wallet/voteOpenings', wallet.voteOpenings, { openings: [] }, { openings: [word(), word()] });
   for (const address of [
     'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4',
     '1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2',

@@ -134,7 +134,7 @@ describe('checks on each vote', () => {
     const ballot = open(five, 3);
     const receipt = ballot.receive(new Uint8Array(100_000).fill(1), 'node-4');
     expect(receipt).toMatchObject({ outcome: 'refused', violation: { type: 'malformed_vote', node: 'node-4' } });
-    expect(receipt).toHaveProperty('violation.evidence.0.length', 2048);
+    expect(receipt).toHaveProperty('violation.evidence.0.length', 4096);
     expect(ballot.receive(encode(vote, yes), 'node-2')).toEqual({ outcome: 'counted' });
   });
 

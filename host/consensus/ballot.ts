@@ -168,4 +168,4 @@ export class Ballot {
 }
 
 /** Above the largest encoded vote. */
-const MAX_EVIDENCE_BYTES = 2048;
+const MAX_EVIDENCE_BYTES = 4096;

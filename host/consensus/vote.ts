@@ -10,7 +10,8 @@ export const VOTE_VALUES = ['approve', 'reject'] as const;
 export type VoteValue = (typeof VOTE_VALUES)[number];
 
 export const MAX_REASON_BYTES = 200;
-export const MAX_EXTENSION_BYTES = 1024;
+/** An opening of 32 bytes for each of 64 inputs, and room for counts. */
+export const MAX_EXTENSION_BYTES = 2112;
 
 /** What is signed. A node votes once per proposal: it stores its vote before it sends it, and repeats the stored one ever after. */
 export interface VoteBody {

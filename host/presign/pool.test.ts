@@ -10,6 +10,7 @@ import { scratch } from '../storage/testing/children.ts';
 import { createVault, type Vault } from '../storage/vault.ts';
 import { PresignaturePool, type PoolOptions } from './pool.ts';
 import type { PresignatureRecord } from './record.ts';
+import { burnOpened, markOpened, markSpent, stateOf } from './states.ts';
 
 const MEMBERS = ['node-1', 'node-2', 'node-3', 'node-4', 'node-5'];
 const SETS = [
@@ -21,8 +22,10 @@ const digest = (text: string) => new Uint8Array(createHash('sha256').update(text
 const keyId = digest('key');
 const refusal = (code: string) => expect.objectContaining({ name: 'Refusal', code });
 
+/** The first byte says which signer of the set is the first to choose it: the one at that position, here this node. */
+const idOf = (text: string, position = 0) => digest(text).with(0, position);
 const record = (n: number, change: Partial<PresignatureRecord> = {}): PresignatureRecord => ({
-  id: digest(`id ${n}`),
+  id: idOf(`id ${n}`),
   sid: digest(`sid ${n}`),
   noncePoint: new Uint8Array([2, ...digest(`gamma ${n}`)]),
   signers: SETS[n % 3]!,
@@ -78,8 +81,8 @@ describe('choosing', () => {
     expect(pool.choose(SETS[0]!)).toBeUndefined();
     pool.release(first.ids);
     expect(pool.choose(SETS[0]!)).toEqual(first);
-    // A promise says who may choose, not who may take: the burn alone makes a use.
-    await pool.take(second.ids[0]!, digest('request'));
+    // A promise says who may choose, not who may open: the journal alone makes a use.
+    await pool.open(second.ids, digest('request'));
   });
 
   it('takes the oldest of a set whose members are all online', async () => {
@@ -93,6 +96,21 @@ describe('choosing', () => {
     expect(pool.choose(MEMBERS, 3)).toBeUndefined();
     expect(pool.levels()).toEqual([0, 1, 2].map((n) => ({ signers: SETS[n], ready: 2, oldest: 1_000 + n })));
     expect(pool.available(SETS[1]).map(({ createdAt }) => createdAt)).toEqual([1_001, 1_004]);
+  });
+
+  it('leaves alone what another signer chooses first, as long as there is enough of its own', async () => {
+    const pool = await open();
+    for (const [n, position] of [1, 2, 0, 0].entries()) await pool.add(record(n, { id: idOf(`id ${n}`, position), signers: SETS[0]! }));
+    const chosen = (count: number) => pool.choose(MEMBERS, count)?.ids.map((id) => id[0]);
+    expect([1, 2, 3, 4, 5].map(chosen)).toEqual([[0], [0, 0], [0, 0, 1], [0, 0, 1, 2], undefined]);
+    // One of a younger set that is its own comes before an older one that is not.
+    await pool.open(
+      [2, 3].map((n) => idOf(`id ${n}`)),
+      digest('request'),
+    );
+    await pool.add(record(7));
+    expect(pool.choose(MEMBERS)).toEqual({ signers: SETS[1], ids: [record(7).id] });
+    await pool.settle();
   });
 
   it('is the same on every node that holds the same presignatures, whatever the order they came in', async () => {
@@ -112,28 +130,75 @@ describe('choosing', () => {
   });
 });
 
-describe('taking', () => {
-  it('burns, hands the secret out once, and deletes it', async () => {
-    const pool = await filled(2);
-    const taken = await pool.take(record(0).id, digest('request'));
-    expect(taken.secret).toEqual(record(0).secret);
-    expect(burns.purposeOf(record(0).id)).toEqual(digest('request'));
-    expect(pool.counters).toEqual({ available: 1, in_use: 1, used: 0, failed: 0 });
-    await expect(pool.take(record(0).id, digest('request'))).rejects.toEqual(refusal('presignature.unknown'));
-    taken.finish('used');
-    expect(() => taken.finish('failed')).toThrow(Defect);
-    expect(pool.counters).toEqual({ available: 1, in_use: 0, used: 1, failed: 0 });
+describe('opening', () => {
+  it('fixes the request, hands the secrets out once, and deletes them', async () => {
+    const pool = await filled(4);
+    const ids = [record(0).id, record(3).id];
+    const opening = await pool.open(ids, digest('request'));
+    expect(opening.records.map(({ secret }) => secret)).toEqual([record(0).secret, record(3).secret]);
+    expect(ids.map((id) => stateOf(burns, id))).toEqual(ids.map(() => ({ name: 'opened', request: digest('request') })));
+    expect(pool.counters).toEqual({ available: 2, in_use: 2, used: 0, failed: 0 });
+    for (const request of ['request', 'another request'])
+      await expect(pool.open([record(0).id], digest(request))).rejects.toEqual(refusal('presignature.unknown'));
     await pool.settle();
-    expect(await stored()).toEqual([`w${wallet}.${hex(record(1).id)}`]);
+    expect(await stored()).toEqual([1, 2].map((n) => `w${wallet}.${hex(record(n).id)}`).sort());
     await expect(pool.add(record(0, { sid: digest('other'), noncePoint: new Uint8Array(33).fill(3) }))).rejects.toEqual(
       refusal('presignature.burnt'),
     );
   });
 
+  it('ends by spending: durably before the secrets are seen, once, and wiped afterwards', async () => {
+    const pool = await filled(1);
+    const opening = await pool.open([record(0).id], digest('request'));
+    const seenState = await opening.spend(([mine]) => [mine!.secret.slice(), stateOf(burns, record(0).id).name]);
+    expect(seenState).toEqual([record(0).secret, 'spent']);
+    expect(opening.records[0]!.secret.every((byte) => byte === 0)).toBe(true);
+    await expect(opening.spend(() => 0)).rejects.toEqual(refusal('presignature.ended'));
+    expect([await opening.burn('too late'), opening.state, stateOf(burns, record(0).id).name]).toEqual([false, 'spent', 'spent']);
+    expect(pool.counters).toEqual({ available: 0, in_use: 0, used: 1, failed: 0 });
+    await pool.settle();
+  });
+
+  it('or by burning: then nothing is ever signed with it', async () => {
+    const pool = await filled(1);
+    const opening = await pool.open([record(0).id], digest('request'));
+    expect(await opening.burn('a vote is missing')).toBe(true);
+    expect(await opening.burn('again')).toBe(false);
+    await expect(opening.spend(() => 0)).rejects.toEqual(refusal('presignature.ended'));
+    expect(opening.records[0]!.secret.every((byte) => byte === 0)).toBe(true);
+    expect(stateOf(burns, record(0).id)).toEqual({ name: 'burnt', request: digest('request') });
+    expect(pool.counters).toEqual({ available: 0, in_use: 0, used: 0, failed: 1 });
+    await pool.settle();
+  });
+
+  it('of spending and burning at once lets one happen', async () => {
+    const pool = await filled(2);
+    for (const [n, order] of [
+      ['spend', 'burn'],
+      ['burn', 'spend'],
+    ].entries()) {
+      const opening = await pool.open([record(n).id], digest('request'));
+      const results = await Promise.allSettled(order.map((what) => (what === 'spend' ? opening.spend(() => true) : opening.burn('x'))));
+      const done = results.filter((result) => result.status === 'fulfilled' && result.value === true);
+      expect([done.length, stateOf(burns, record(n).id).name]).toEqual([1, order[0] === 'spend' ? 'spent' : 'burnt']);
+    }
+    await pool.settle();
+  });
+
+  it('is all or nothing: with one missing or named twice, none is opened', async () => {
+    const pool = await filled(2);
+    for (const ids of [
+      [record(0).id, record(9).id],
+      [record(0).id, record(1).id, record(0).id],
+    ])
+      await expect(pool.open(ids, digest('request'))).rejects.toEqual(refusal('presignature.unknown'));
+    expect([pool.counters.available, burns.size]).toEqual([2, 0]);
+  });
+
   it('gives each presignature to exactly one of many callers', async () => {
     const pool = await filled(5);
-    const results = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => pool.take(record(i % 5).id, digest(`request ${i}`))));
-    const won = results.filter((result) => result.status === 'fulfilled').map(({ value }) => hex(value.meta.id));
+    const results = await Promise.allSettled(Array.from({ length: 50 }, (_, i) => pool.open([record(i % 5).id], digest(`request ${i}`))));
+    const won = results.filter((result) => result.status === 'fulfilled').map(({ value }) => hex(value.records[0]!.id));
     expect(won.sort()).toEqual([0, 1, 2, 3, 4].map((n) => hex(record(n).id)).sort());
     expect([pool.counters.available, pool.counters.in_use]).toEqual([0, 5]);
     await pool.settle();
@@ -141,11 +206,10 @@ describe('taking', () => {
 
   it('never hands out one that the journal has, even when its file is still there', async () => {
     const pool = await filled(2);
-    await burns.burn(record(0).id, digest('another request'));
-    await expect(pool.take(record(0).id, digest('request'))).rejects.toEqual(refusal('burn.repeated'));
+    await markOpened(burns, [record(0).id], digest('another request'));
+    await expect(pool.open([record(0).id], digest('request'))).rejects.toEqual(refusal('burn.repeated'));
     expect(pool.counters).toMatchObject({ available: 1, failed: 1, in_use: 0 });
-    const again = await open();
-    expect(again.dropped).toEqual(new Map([['burnt', 1]]));
+    await pool.settle();
     expect(await stored()).toHaveLength(1);
   });
 
@@ -155,13 +219,37 @@ describe('taking', () => {
     const content = await readFile(path);
     content[60]! ^= 1;
     await writeFile(path, content);
-    await expect(pool.take(record(0).id, digest('request'))).rejects.toEqual(refusal('vault.altered'));
+    await expect(pool.open([record(0).id], digest('request'))).rejects.toEqual(refusal('vault.altered'));
     expect(pool.counters).toEqual({ available: 0, in_use: 0, used: 0, failed: 1 });
     expect(burns.has(record(0).id)).toBe(true);
   });
 
-  it('holds for every sequence of adding, taking, discarding and opening again', async () => {
-    const step = fc.record({ what: fc.constantFrom('add', 'take', 'discard', 'reopen'), n: fc.nat(7) });
+  it.each([
+    ['after the opening is on disk, before anything is deleted', 'opened'],
+    ['after the end is on disk', 'spent'],
+  ] as const)('a crash %s leaves nothing to use', async (_what, last) => {
+    await filled(2);
+    // What a process leaves that ends here: the journal as far as it came, and the file.
+    await markOpened(burns, [record(0).id], digest('request'));
+    if (last === 'spent') await markSpent(burns, [record(0).id], digest('request'));
+    expect(await burnOpened(burns)).toBe(last === 'spent' ? 0 : 1);
+    expect(await burnOpened(burns)).toBe(0);
+    const again = await open();
+    expect(again.dropped).toEqual(new Map([['burnt', 1]]));
+    expect(stateOf(burns, record(0).id).name).toBe(last === 'spent' ? 'spent' : 'burnt');
+    await expect(again.open([record(0).id], digest('request'))).rejects.toEqual(refusal('presignature.unknown'));
+    expect(await stored()).toHaveLength(1);
+    expect((await open()).dropped.size).toBe(0);
+  });
+
+  it('a journal of before there were openings means used', async () => {
+    await filled(1);
+    await burns.burn(record(0).id, digest('a signature'));
+    expect((await open()).counters.available).toBe(0);
+  });
+
+  it('holds for every sequence of adding, spending, burning, discarding and loading again', async () => {
+    const step = fc.record({ what: fc.constantFrom('add', 'spend', 'burn', 'discard', 'reopen'), n: fc.nat(7) });
     let run = 0;
     await fc.assert(
       fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
@@ -188,8 +276,9 @@ describe('taking', () => {
             if (added) expect(ready.has(n)).toBe(false);
             if (added) ready.add(n);
           } else {
-            const taken = await pool.take(id, digest('x')).catch(() => undefined);
-            expect(taken !== undefined).toBe(ready.delete(n));
+            const opening = await pool.open([id], digest('x')).catch(() => undefined);
+            expect(opening !== undefined).toBe(ready.delete(n));
+            if (opening !== undefined) expect(await (what === 'spend' ? opening.spend(() => true) : opening.burn('x'))).toBe(true);
           }
           expect(pool.counters.available).toBe(ready.size);
         }
@@ -202,7 +291,7 @@ describe('taking', () => {
 describe('adding', () => {
   it('refuses a nonce point or a session seen before, whatever became of it', async () => {
     const pool = await filled(1);
-    await pool.take(record(0).id, digest('request'));
+    await pool.open([record(0).id], digest('request'));
     await expect(pool.add(record(7, { noncePoint: record(0).noncePoint }))).rejects.toEqual(refusal('presignature.repeated'));
     await expect(pool.add(record(7, { sid: record(0).sid }))).rejects.toEqual(refusal('presignature.repeated'));
     await pool.settle();
@@ -228,12 +317,12 @@ describe('adding', () => {
   });
 });
 
-describe('opening', () => {
+describe('loading', () => {
   it('finds what was ready, and nothing else', async () => {
     await filled(6);
     const again = await open();
     expect(again.counters.available).toBe(6);
-    expect((await again.take(record(4).id, digest('x'))).secret).toEqual(record(4).secret);
+    expect((await again.open([record(4).id], digest('x'))).records[0]!.secret).toEqual(record(4).secret);
     await again.settle();
   });
 
@@ -270,7 +359,7 @@ describe('opening', () => {
       const pool = await open();
       const base = 10 * wallet + seen.size;
       await pool.add(record(base));
-      await pool.take(record(base).id, digest('request'));
+      await pool.open([record(base).id], digest('request'));
       await pool.settle();
       await pool.add(record(base + 1));
       expect(pool.counters.available).toBe(1);

@@ -1,16 +1,18 @@
 /**
- * The presignatures of one wallet on one node. Each belongs to one signer set, one key and one epoch, and signs one message: `take` makes
- * the burn durable, hands the secret out once, and deletes it. Nothing is ever put back (cggmp24.md §7, rules 1 to 3 and 9).
+ * The presignatures of one wallet on one node. Each belongs to one signer set, one key and one epoch, and signs one message: `open` fixes durably for
+ * which request, hands the secret out once, and deletes it; what is opened is spent or burnt (`opening.ts`). Nothing is ever put back (cggmp24.md §7,
+ * rules 1 to 3, 9 and 10).
  *
- * Secrets stay in the vault until they are taken; the pool keeps only what says where each may be used.
+ * Secrets stay in the vault until they are opened; the pool keeps only what says where each may be used.
  */
-import { hex, utf8 } from '../base/bytes.ts';
+import { hex } from '../base/bytes.ts';
 import { decode, encode, safeInteger, struct, text, versioned } from '../base/codec.ts';
 import { Defect, Refusal } from '../base/errors.ts';
-import { sha256 } from '@noble/hashes/sha2.js';
 import type { BurnJournal } from '../storage/burns.ts';
 import type { Vault } from '../storage/vault.ts';
+import { Opening, type OpeningEnd } from './opening.ts';
 import { byAge, checkRecord, decodeStored, encodeStored, setKey, type PresignatureMeta, type PresignatureRecord } from './record.ts';
+import { markBurnt, markOpened } from './states.ts';
 import { claimUnique } from './uniqueness.ts';
 
 export interface PoolOptions {
@@ -34,7 +36,7 @@ export type DropReason = 'burnt' | 'other_key' | 'other_epoch' | 'other_members'
 
 export interface PoolCounters {
   readonly available: number;
-  /** Taken, outcome not reported yet. */
+  /** Opened, neither spent nor burnt yet. */
   readonly in_use: number;
   /** Since the pool was opened. */
   readonly used: number;
@@ -53,15 +55,6 @@ export interface Choice {
   readonly signers: readonly string[];
   /** As many as asked for, oldest first. */
   readonly ids: readonly Uint8Array[];
-}
-
-/** A presignature on its way into a signature. */
-export interface Taken {
-  readonly meta: PresignatureMeta;
-  /** The holder overwrites it after use. */
-  readonly secret: Uint8Array;
-  /** Reports the outcome, once; for the counters. The presignature is spent either way. */
-  finish(outcome: 'used' | 'failed'): void;
 }
 
 const WALLET_ID = /^[A-Za-z0-9_-]{1,40}$/;
@@ -165,19 +158,24 @@ export class PresignaturePool {
 
   /**
    * `count` presignatures of one signer set whose members are all in `online`: of the sets that have enough, the one that holds the oldest.
-   * Depends on nothing but the pool's content, what is promised to payments of this node, and the arguments.
+   * Of every presignature one signer is the first to choose it, by its id, and leaves the others' alone as long as it has enough of its own: two
+   * coordinators at once rarely want the same. Depends on nothing but the pool's content, what is promised to payments of this node, and the arguments.
    */
   choose(online: Iterable<string>, count = 1): Choice | undefined {
     const alive = new Set(online);
-    for (const { signers } of this.levels()) {
-      if (!signers.every((signer) => alive.has(signer))) continue;
-      const free = this.available(signers).filter(({ id }) => !this.#promised.has(hex(id)));
-      if (free.length >= count) return { signers, ids: free.slice(0, count).map(({ id }) => id) };
+    const own = ({ id, signers }: PresignatureMeta) => signers[id[0]! % signers.length] === this.#options.self;
+    for (const all of [false, true]) {
+      for (const { signers } of this.levels()) {
+        if (!signers.every((signer) => alive.has(signer))) continue;
+        const free = this.available(signers).filter((meta) => !this.#promised.has(hex(meta.id)) && (all || own(meta)));
+        const sorted = [...free.filter(own), ...free.filter((meta) => !own(meta))];
+        if (sorted.length >= count) return { signers, ids: sorted.slice(0, count).map(({ id }) => id) };
+      }
     }
     return undefined;
   }
 
-  /** Keeps chosen presignatures out of further choices of this node until {@link release}: between choosing and taking, another payment may choose. */
+  /** Keeps chosen presignatures out of further choices of this node until {@link release}: between choosing and opening, another payment may choose. */
   promise(ids: readonly Uint8Array[]): void {
     for (const id of ids) this.#promised.add(hex(id));
   }
@@ -186,45 +184,42 @@ export class PresignaturePool {
   }
 
   /**
-   * Burns presignature `id` for `purpose` (32-byte digest of the request) durably, then hands out its secret, once.
-   * @throws Refusal when there is no such presignature or it was used. @throws Unavailable when the burn could not be written; the
-   * presignature is lost then, because nobody knows whether the disk has the burn.
+   * Fixes durably that presignatures `ids` are for `request` (32-byte digest) and nothing else, all or none, then hands their secrets out, once.
+   * @throws Refusal when one of them is not here or not ready: nothing is opened then. @throws Unavailable when it could not be written; they are
+   * lost then, because nobody knows what the disk has.
    */
-  async take(id: Uint8Array, purpose: Uint8Array): Promise<Taken> {
+  async open(ids: readonly Uint8Array[], request: Uint8Array): Promise<Opening> {
     const { vault, burns, walletId } = this.#options;
-    const meta = this.#ready.get(hex(id));
-    if (meta === undefined) {
+    const missing = ids.find((id, i) => !this.#ready.has(hex(id)) || ids.findIndex((other) => hex(other) === hex(id)) !== i);
+    if (missing !== undefined) {
       throw new Refusal(
         'presignature.unknown',
         'id',
-        `presignature ${hex(id.subarray(0, 8))}… is not available on this node`,
+        `presignature ${hex(missing.subarray(0, 8))}… is not available on this node`,
         'choose another one, or sign without a presignature',
         409,
       );
     }
-    // Out of the pool before anything is awaited: a second call for it finds nothing, whatever happens to the first.
-    this.#ready.delete(hex(id));
-    this.#inUse++;
-    let record: PresignatureRecord;
-    try {
-      await burns.burn(id, purpose);
-      record = await this.#read(id);
-    } catch (error) {
-      this.#inUse--;
-      this.#failed++;
-      throw error;
-    }
-    // The burn alone makes the use final; deleting may end after the signature has left. What a crash leaves is dropped on opening.
-    this.#clean(vault.delete('presignature', entryName(walletId, id)));
-    let open = true;
-    const finish = (outcome: 'used' | 'failed'): void => {
-      if (!open) throw new Defect('the outcome of this presignature was reported before');
-      open = false;
-      this.#inUse--;
-      if (outcome === 'used') this.#used++;
-      else this.#failed++;
+    // Out of the pool before anything is awaited: a second call for one of them finds nothing, whatever happens to the first.
+    for (const id of ids) this.#ready.delete(hex(id));
+    this.#inUse += ids.length;
+    const leave = (outcome: 'used' | 'failed') => () => {
+      this.#inUse -= ids.length;
+      if (outcome === 'used') this.#used += ids.length;
+      else this.#failed += ids.length;
     };
-    return { meta, secret: record.secret, finish };
+    const end: OpeningEnd = { spent: leave('used'), burnt: leave('failed') };
+    try {
+      await markOpened(burns, ids, request);
+      const records = await Promise.all(ids.map((id) => this.#read(id)));
+      return new Opening(records, request, burns, end);
+    } catch (error) {
+      end.burnt();
+      throw error;
+    } finally {
+      // The journal alone makes it final; deleting may end later. Not left until the end: a journal set back would find it.
+      for (const id of ids) this.#clean(vault.delete('presignature', entryName(walletId, id)));
+    }
   }
 
   /** Burns and deletes presignatures unused, for instance because another signer burnt them. Unknown ids are passed over. Returns how many. */
@@ -233,8 +228,7 @@ export class PresignaturePool {
     const found = ids.filter((id) => this.#ready.delete(hex(id)));
     if (found.length === 0) return 0;
     this.#failed += found.length;
-    const purpose = sha256(utf8(`threshold-wallet/discard/${reason}`));
-    await burns.burnAll(found.map((id) => ({ id, purpose })));
+    await markBurnt(burns, found, reason);
     for (const id of found) await vault.delete('presignature', entryName(walletId, id));
     return found.length;
   }

@@ -10,13 +10,15 @@
  * the middle, swapped or changed without notice. What a crash during a write may leave, a record cut short or zeros up to the end of the
  * file, was never promised to anybody and is cut off; every other damage is refused, because a lost burn could cost the key.
  *
+ * A thing with more states than used and unused has a record for each step, under an id of the step (`host/presign/states.ts`).
+ *
  * The journal holds no secret, is not part of a backup, and must never be replaced by an older copy of itself; the pool detects that.
  */
 import { constants } from 'node:fs';
 import { open, type FileHandle } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { sha256 } from '@noble/hashes/sha2.js';
-import { bigintToBytes, concatBytes, equalBytes, hex, utf8 } from '../base/bytes.ts';
+import { bigintToBytes, concatBytes, equalBytes, fromHex, hex, utf8 } from '../base/bytes.ts';
 import { Defect, Refusal, Unavailable } from '../base/errors.ts';
 import { fileError, onFile, privateFolder, syncFolder, writeAll } from './files.ts';
 import { lockFolder, type FolderLock } from './lock.ts';
@@ -41,6 +43,8 @@ export interface BurnJournal {
   readonly size: number;
   /** Whether `id` is burnt, or about to be. */
   has(id: Uint8Array): boolean;
+  /** All that are durably burnt, in order. */
+  ids(): readonly Uint8Array[];
   /** What `id` was burnt for; undefined when it is not durably burnt. */
   purposeOf(id: Uint8Array): Uint8Array | undefined;
   /**
@@ -161,6 +165,9 @@ class FileJournal implements BurnJournal {
   }
   has(id: Uint8Array): boolean {
     return this.#burnt.has(hex(id)) || this.#claimed.has(hex(id));
+  }
+  ids(): readonly Uint8Array[] {
+    return [...this.#burnt.keys()].map(fromHex);
   }
   purposeOf(id: Uint8Array): Uint8Array | undefined {
     return this.#burnt.get(hex(id))?.slice();

@@ -5,19 +5,16 @@
 import { bytesToBigint, hex } from '../base/bytes.ts';
 import { encode } from '../base/codec.ts';
 import { Abandoned, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
-import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { attachEcdsa, attachSchnorr, finalize, type InputWitness, type SignedPayment } from '../bitcoin/transaction.ts';
-import type { PresignaturePublic } from '../cggmp24/presignature.ts';
-import { bitcoinSighash } from '../cggmp24/sighash.ts';
-import { combine } from '../cggmp24/sign.ts';
+import type { Rerandomised } from '../cggmp24/rerandomise.ts';
 import { quorumCertificate } from '../consensus/certificate.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { scriptOf } from './accounts.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { SignRequest } from './messages.ts';
+import type { Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
-import type { Pools } from './pools.ts';
 import { MAX_ATTEMPTS, NO_PRESIGNATURE, signMethod, type Signer } from './signer.ts';
 
 /** One answer to a request for signatures, by mode. */
@@ -26,8 +23,8 @@ const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
 const REASON_MS = 1_500;
 /** How long further votes are waited for when those who approved cannot sign. */
 const MORE_VOTES_MS = 30_000;
-/** How long a try that would be interactive waits for a vote that brings a stocked signer set: far less than interactive signing takes. */
-const STOCK_WAIT_MS = 1_000;
+/** How long openings that are missing are waited for before the payment is signed without the pool: far less than interactive signing takes. */
+const OPENINGS_WAIT_MS = 1_000;
 
 export interface Signed {
   readonly payment: SignedPayment;
@@ -45,15 +42,12 @@ interface Plan {
   /** Committee indices, ascending; this node among them. */
   readonly signers: readonly number[];
   readonly nodes: readonly NodeId[];
-  readonly presignatures: readonly Uint8Array[];
 }
 
 /** What the tries for one payment have taught. */
 class Experience {
   /** They were silent, refused, or sent what was wrong: not asked again for this payment. */
   readonly excluded = new Set<NodeId>();
-  /** They lack presignatures that this node has; without, they can sign. */
-  readonly withoutPresignatures = new Set<NodeId>();
   /** Named by others, or gone without a reason that this node could check: asked last. */
   readonly suspicion = new Map<NodeId, number>();
 
@@ -65,9 +59,9 @@ class Experience {
 export class Attempts {
   constructor(
     private readonly context: WalletContext,
-    private readonly pools: Pools,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
+    private readonly openings: Openings,
     private readonly signer: Signer,
   ) {}
 
@@ -90,65 +84,53 @@ export class Attempts {
         context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes, error }, 'signing attempt failed');
         // A session gives every signer the signature; with presignatures only this node could put it together.
         exposed ||= plan.mode !== 'pool';
-        if (plan.mode === 'pool') await this.pools.of(key.walletId).discard(plan.presignatures, 'attempt failed');
-      } finally {
-        if (plan.mode === 'pool') this.pools.of(key.walletId).release(plan.presignatures);
       }
     }
     return { problem: problems.join('; '), exposed };
   }
 
-  /** A quorum may have approved before others have voted: while those who can still do, a try that lacks signers waits for them. */
+  /**
+   * A quorum may have approved before others have voted: while those who can still do, a try that lacks signers waits for them, and one that lacks
+   * openings waits a little.
+   */
   async #planWithMoreVotes(pending: Pending, experience: Experience): Promise<Plan | undefined> {
     const { context } = this;
     const { ballot, id, proposal } = pending;
     const deadline = proposal.createdAt + MORE_VOTES_MS;
-    const stockDeadline = context.clock() + STOCK_WAIT_MS;
+    const openingsDeadline = context.clock() + OPENINGS_WAIT_MS;
     for (;;) {
       const plan = this.#plan(pending, experience);
       const reachable = online(context);
-      const hoped = ballot.silent.some((node) => reachable.has(node) && !experience.excluded.has(node));
-      // The first quorum may be a signer set whose stock is used up, while a later vote makes a stocked one.
-      const waitForStock = plan?.mode === 'interactive' && this.#stocked(pending, experience, reachable);
-      const left = (waitForStock ? stockDeadline : deadline) - context.clock();
-      if ((plan !== undefined && !waitForStock) || !hoped || left <= 0) return plan;
+      const hoped = ballot.silent.filter((node) => reachable.has(node) && !experience.excluded.has(node));
+      const waitForOpenings =
+        plan?.mode === 'interactive' &&
+        this.openings.state(pending) === 'waiting' &&
+        pending.stock!.nodes.every((node) => !ballot.silent.includes(node) || hoped.includes(node));
+      const left = (waitForOpenings ? openingsDeadline : deadline) - context.clock();
+      if ((plan !== undefined && !waitForOpenings) || hoped.length === 0 || left <= 0) return plan;
       await this.pending.next(id, Math.min(left, 500));
     }
   }
 
-  /** Whether some set of linked nodes has a presignature for each input, whoever has approved. */
-  #stocked({ key, payment }: Pending, { excluded, withoutPresignatures }: Experience, reachable: ReadonlySet<NodeId>): boolean {
-    if (this.context.pool.target === 0) return false;
-    const nodes = [...reachable].filter((node) => !excluded.has(node) && !withoutPresignatures.has(node));
-    return this.pools.of(key.walletId).choose(nodes, payment.inputs.length) !== undefined;
-  }
-
-  /** Who signs, and how: from the pool when it has a presignature for each input, interactively otherwise. */
-  #plan({ key, payment, ballot }: Pending, { excluded, withoutPresignatures, suspicion }: Experience): Plan | undefined {
+  /** Who signs, and how: from the pool when all that the proposal names have opened, interactively otherwise. */
+  #plan(pending: Pending, { excluded, suspicion }: Experience): Plan | undefined {
     const { context } = this;
+    const { key, ballot, stock } = pending;
     const reachable = online(context);
     const approvers = new Set(
       ballot.votes.filter(({ vote, counted }) => counted && vote.value === 'approve').map(({ vote }) => vote.voter),
     );
     const able = key.committee.filter((node) => reachable.has(node) && approvers.has(node) && !excluded.has(node));
     if (able.length < key.share.t || !able.includes(context.self)) return undefined;
-    const plan = (mode: Plan['mode'], nodes: readonly NodeId[], presignatures: readonly Uint8Array[]): Plan => {
-      const signers = nodes.map((node) => key.committee.indexOf(node)).sort((a, b) => a - b);
-      return { mode, signers, nodes: signers.map((index) => key.committee[index]!), presignatures };
-    };
-    if (key.protocol === 'cggmp24' && context.pool.target > 0) {
-      const holders = able.filter((node) => !withoutPresignatures.has(node));
-      const choice = this.pools.of(key.walletId).choose(holders, payment.inputs.length);
-      if (choice !== undefined) {
-        this.pools.of(key.walletId).promise(choice.ids);
-        return plan('pool', choice.signers, choice.ids);
-      }
-    }
+    if (stock?.nodes.every((node) => able.includes(node)) === true && this.openings.state(pending) === 'complete')
+      return { mode: 'pool', signers: stock.signers, nodes: stock.nodes };
     const others = able
       .filter((node) => node !== context.self)
       .sort((a, b) => (suspicion.get(a) ?? 0) - (suspicion.get(b) ?? 0))
       .slice(0, key.share.t - 1);
-    return plan(key.protocol === 'frost' ? 'frost' : 'interactive', [context.self, ...others], []);
+    const signers = [context.self, ...others].map((node) => key.committee.indexOf(node)).sort((a, b) => a - b);
+    const mode = key.protocol === 'frost' ? 'frost' : 'interactive';
+    return { mode, signers, nodes: signers.map((index) => key.committee[index]!) };
   }
 
   async #attempt(pending: Pending, plan: Plan, attempt: number, experience: Experience): Promise<SignedPayment> {
@@ -162,7 +144,6 @@ export class Attempts {
       attempt,
       nonce: context.random.bytes(32),
       signers: [...plan.signers],
-      presignatures: [...plan.presignatures],
     };
     const lost = new AbortController();
     const own = this.signer.sign(context.self, request, lost.signal);
@@ -194,7 +175,7 @@ export class Attempts {
       );
     }
     const results = reported.map((answer) => (answer as PromiseFulfilledResult<Uint8Array[]>).value);
-    return this.#fromPartials(pending, plan, given.value.presignatures, results, experience);
+    return this.#fromPartials(pending, plan, given.value.made, results, experience);
   }
 
   #learn({ mode, nodes }: Plan, node: NodeId, reason: unknown, experience: Experience): void {
@@ -206,8 +187,9 @@ export class Attempts {
       if (reason instanceof Abandoned) experience.suspect(nodes[reason.by]);
       return;
     }
-    if (reason instanceof Refusal && reason.code === NO_PRESIGNATURE) experience.withoutPresignatures.add(node);
-    else if (mode !== 'pool' && reason instanceof Fault) {
+    // It can sign without.
+    if (reason instanceof Refusal && reason.code === NO_PRESIGNATURE) return;
+    if (mode !== 'pool' && reason instanceof Fault) {
       // It may be right about the party that it names, or be the one that misbehaves; neither can be told from here.
       if (reason.culprits.length > 0) experience.suspect(node);
       for (const position of reason.culprits) if (nodes[position] !== self) experience.suspect(nodes[position]);
@@ -229,7 +211,7 @@ export class Attempts {
   async #fromPartials(
     pending: Pending,
     { nodes }: Plan,
-    presignatures: readonly PresignaturePublic[],
+    made: readonly Rerandomised[],
     results: readonly (readonly Uint8Array[])[],
     experience: Experience,
   ): Promise<SignedPayment> {
@@ -237,18 +219,20 @@ export class Attempts {
     const { publicKey } = scriptOf(key);
     const witnesses: InputWitness[] = [];
     for (const input of payment.inputs.keys()) {
-      const presignature = presignatures[input];
-      invariant(presignature !== undefined, 'this node gave a partial signature for every input');
+      const rerandomised = made[input];
+      invariant(rerandomised !== undefined, 'this node gave a partial signature for every input');
       const partials = new Map(results.map((given, position) => [position, bytesToBigint(given[input] ?? new Uint8Array())]));
-      const message = bitcoinSighash(sighashPreimage(payment, input));
       try {
-        witnesses.push(attachEcdsa(payment, input, combine(presignature, message, partials), publicKey));
+        witnesses.push(attachEcdsa(payment, input, rerandomised.combine(partials), publicKey));
       } catch (error) {
         if (error instanceof Fault) {
           for (const position of error.culprits) {
             const node = nodes[position]!;
             experience.excluded.add(node);
-            await this.#accuse(pending, node, error, [presignature.id, message.digest, results[position]?.[input] ?? new Uint8Array()]);
+            await this.#accuse(pending, node, error, [
+              pending.stock!.presignatures[input]!,
+              results[position]?.[input] ?? new Uint8Array(),
+            ]);
           }
         }
         throw error;
@@ -257,7 +241,7 @@ export class Attempts {
     return finalize(payment, witnesses);
   }
 
-  /** A wrong partial signature shows against the public part of the presignature: its author is in the record, with what shows it. */
+  /** A wrong partial signature shows against the public part of the presignature and the votes: its author is in the record, with what shows it. */
   async #accuse(pending: Pending, node: NodeId, fault: Fault, evidence: readonly Uint8Array[]): Promise<void> {
     this.context.logger.warn({ tx_id: pending.txId, node, presignature: hex(evidence[0]!) }, 'wrong partial signature');
     await this.ledger.violation(node, 'invalid_partial_signature', pending.txId, fault.message, evidence);

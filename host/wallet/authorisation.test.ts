@@ -1,6 +1,6 @@
 /** What a node does for a coordinator that misbehaves: nothing that it has not judged itself. Four nodes, any three sign. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { fromHex } from '../base/bytes.ts';
+import { fromHex, hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
 import { Fault, Refusal } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
@@ -11,7 +11,8 @@ import { certificateOf, quorumCertificate } from '../consensus/certificate.ts';
 import { proposalId, signedProposal, signProposal, type Proposal } from '../consensus/proposal.ts';
 import { signVote, vote as voteCodec, type Vote, type VoteValue } from '../consensus/vote.ts';
 import { method } from '../mesh/calls.ts';
-import { accepted, paymentProposal, voteNotice, type SignRequest } from './messages.ts';
+import { stateOf } from '../presign/states.ts';
+import { accepted, paymentProposal, voteNotice, voteOpenings, type SignRequest } from './messages.ts';
 import { abandonMethod, signedMethod } from './notices.ts';
 import { NO_PRESIGNATURE, signMethod } from './signer.ts';
 import { inState, RECIPIENT, startCluster, until, type Misbehaviour, type TestCluster, type TestNode } from './testing/cluster.ts';
@@ -58,6 +59,15 @@ const presignaturesOf = async (wallet: string, signers: readonly number[]) => {
   return shared.map((name) => ({ node, id: fromHex(name.slice(name.indexOf('.') + 1)) }));
 };
 
+/** Makes presignatures until the set has one that all its members hold. */
+async function stocked(set: readonly number[]): Promise<void> {
+  for (let i = 0; i < 8 && (await presignaturesOf(ecdsa, set)).length === 0; i++) {
+    await nodes[0].service.generatePresignatures(ecdsa, 1);
+    await until(async () => (await Promise.all(nodes.map(({ service }) => service.ceremonies()))).flat().every(({ status }) => status !== 'running'), 'the end of the presigning'); // prettier-ignore
+  }
+  expect((await presignaturesOf(ecdsa, set)).length).toBeGreaterThan(0);
+}
+
 const lateBy =
   (ms: number): Misbehaviour =>
   async (_from, _request, honest) => {
@@ -75,7 +85,11 @@ interface Crafted {
 }
 
 /** A payment as a proposer of its own program puts it to the vote of the others. */
-async function craft(proposer: TestNode, edit: (proposal: Proposal) => Proposal = (proposal) => proposal): Promise<Crafted> {
+async function craft(
+  proposer: TestNode,
+  edit: (proposal: Proposal) => Proposal = (proposal) => proposal,
+  choice: { signers: number[]; presignatures: Uint8Array[] } = { signers: [], presignatures: [] },
+): Promise<Crafted> {
   const { context, identity } = proposer;
   const info = await proposer.service.wallet(ecdsa);
   const held = await nodes.find((node) => node !== proposer)!.records.transactions.reserved(ecdsa);
@@ -93,7 +107,7 @@ async function craft(proposer: TestNode, edit: (proposal: Proposal) => Proposal 
     proposer: proposer.id,
     kind: 'payment',
     walletId: ecdsa,
-    payload: encode(paymentProposal, { txId, intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, payment) }),
+    payload: encode(paymentProposal, { txId, intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, payment), ...choice }),
     createdAt: now,
     expiresAt: now + 60_000,
     nonce: systemRandom.bytes(32),
@@ -107,13 +121,13 @@ async function craft(proposer: TestNode, edit: (proposal: Proposal) => Proposal 
   return { proposal, id, txId, votes: [own, ...answers.map(({ vote }) => decode(voteCodec, vote))], encoded };
 }
 
-const castVote = (node: TestNode, id: Uint8Array, value: VoteValue): Vote =>
+const castVote = (node: TestNode, id: Uint8Array, value: VoteValue, extension: Uint8Array = new Uint8Array()): Vote =>
   signVote(node.identity, node.context.clusterId, {
     proposal: id,
     value,
     reason: value === 'reject' ? 'changed its mind' : '',
     timestamp: node.context.clock(),
-    extension: new Uint8Array(),
+    extension,
   });
 const certificate = (id: Uint8Array, votes: readonly Vote[]) =>
   encode(quorumCertificate, { proposal: id, votes: [...certificateOf(id, votes, nodes[0].context.roster).votes] });
@@ -125,7 +139,6 @@ const request = ({ id, votes }: Crafted, edit: Partial<SignRequest> = {}): SignR
   attempt: 0,
   nonce: systemRandom.bytes(32),
   signers: [0, 1, 2],
-  presignatures: [],
   ...edit,
 });
 /** `proposer` gives the payment up. */
@@ -163,12 +176,7 @@ describe('no node signs blindly:', () => {
     ['with somebody who does not exist', () => ({ signers: [0, 1, 9] }), 'signers'],
     ['in a mode of another protocol', () => ({ mode: 'frost' }), 'mode'],
     ['in a fourth try', () => ({ attempt: 3 }), 'attempt'],
-    ['from the pool without naming a presignature', () => ({ mode: 'pool' }), 'presignatures'],
-    ['interactively, naming one', async () => ({ presignatures: [(await presignaturesOf(ecdsa, [0, 1, 2]))[0]!.id] }), 'presignatures'],
-    ['with one too many', async () => ({ mode: 'pool', presignatures: [(await presignaturesOf(ecdsa, [0, 1, 2]))[0]!.id, systemRandom.bytes(32)] }), 'presignatures'], // prettier-ignore
-    ['with a presignature that does not exist', () => ({ mode: 'pool', presignatures: [systemRandom.bytes(32)] }), 'presignatures'],
-    ['with one of another signer set', async () => ({ mode: 'pool', presignatures: [(await presignaturesOf(ecdsa, [0, 1, 3]))[0]!.id] }), 'presignatures'], // prettier-ignore
-    ['with one of another wallet', async () => ({ mode: 'pool', presignatures: [(await presignaturesOf(other, [0, 1, 2]))[0]!.id] }), 'presignatures'], // prettier-ignore
+    ['from the pool when the proposal names no presignatures', () => ({ mode: 'pool' }), 'signers'],
   ];
   test.each(cases)('%s', async (_, edit, field) => {
     const before = await holdings();
@@ -190,9 +198,8 @@ describe('no node signs blindly:', () => {
     nodes[1].policy = { ...nodes[1].policy, maxPayment: 1_000n };
     const unwanted = await craft(nodes[0]);
     expect(approvals(unwanted.votes)).toHaveLength(3);
-    const [{ id }] = (await presignaturesOf(ecdsa, [0, 1, 2])) as unknown as [{ id: Uint8Array }];
     const before = await holdings();
-    const ask = nodes[0].calls.call('node-2', signMethod, request(unwanted, { mode: 'pool', presignatures: [id] }));
+    const ask = nodes[0].calls.call('node-2', signMethod, request(unwanted));
     await expect(ask).rejects.toMatchObject({ field: 'proposal', message: expect.stringMatching(/voted against/) });
     expect(await holdings()).toEqual(before);
     await abandon(nodes[0], unwanted);
@@ -209,23 +216,104 @@ describe('no node signs blindly:', () => {
     const ended = await craft(nodes[0]);
     await nodes[1].records.transactions.transition(ended.txId, ['voting', 'approved'], 'failed');
     const before = await holdings();
-    const [{ id }] = (await presignaturesOf(ecdsa, [0, 1, 2])) as unknown as [{ id: Uint8Array }];
-    const ask = nodes[0].calls.call('node-2', signMethod, request(ended, { mode: 'pool', presignatures: [id] }));
+    const ask = nodes[0].calls.call('node-2', signMethod, request(ended));
     await expect(ask).rejects.toMatchObject({ message: /payment is failed/ });
     expect(await holdings()).toEqual(before);
     await abandon(nodes[0], ended);
   });
+});
 
-  test('twice in one try: what it does sign costs one presignature, once', async () => {
-    const signed = await craft(nodes[0]);
-    const [{ id }] = (await presignaturesOf(ecdsa, [0, 1, 2])) as unknown as [{ id: Uint8Array }];
-    const before = nodes[1].burns.size;
-    const good = request(signed, { mode: 'pool', presignatures: [id] });
-    const answers = await Promise.allSettled([1, 2, 3].map(() => nodes[0].calls.call('node-2', signMethod, good)));
+describe('from the pool a node signs with what its vote has opened, and', () => {
+  const SET = [0, 1, 2];
+  const state = (node: TestNode, id: Uint8Array) => stateOf(node.burns, id).name;
+  let id: Uint8Array;
+  /** Put to the vote of the others by node-1, whose own vote, without openings, nobody has heard. */
+  async function proposed(): Promise<Crafted> {
+    await stocked(SET);
+    ({ id } = (await presignaturesOf(ecdsa, SET))[0]!);
+    return craft(nodes[0], undefined, { signers: SET, presignatures: [id] });
+  }
+  /** With node-1's own vote as its honest program gives it. */
+  async function withOwn(crafted: Crafted): Promise<Crafted> {
+    const { vote } = await nodes[0].calls.call('node-1', proposeMethod, { proposal: crafted.encoded });
+    return { ...crafted, votes: [decode(voteCodec, vote), ...crafted.votes.slice(1)] };
+  }
+  /** Ends it at all nodes, node-1 included. */
+  async function end(crafted: Crafted): Promise<void> {
+    await withOwn(crafted).catch(() => undefined);
+    const notice = { proposal: crafted.id, state: 'failed', reason: 'a test' } as const;
+    await Promise.allSettled(nodes.map((node) => nodes[0].calls.call(node.id, abandonMethod, notice)));
+    await until(
+      () => nodes.every((node) => !['opened', 'ready'].includes(state(node, id)) || node === nodes[3]),
+      'the end of its openings',
+    );
+  }
+  const openings = (...list: Uint8Array[]) => encode(voteOpenings, { openings: list });
+  const sign = (crafted: Crafted, edit: Partial<SignRequest> = {}) =>
+    nodes[0].calls.call('node-2', signMethod, request(crafted, { mode: 'pool', ...edit }));
+
+  test('only with the openings of all of the set: without, nothing is spent, and it is burnt when the vote shows it', async () => {
+    const crafted = await proposed();
+    expect(crafted.votes.map(({ extension }) => extension.length > 0)).toEqual([false, true, true, false]);
+    expect([1, 2].map((i) => state(nodes[i]!, id))).toEqual(['opened', 'opened']);
+    await expect(sign(crafted)).rejects.toMatchObject({ field: 'certificate' });
+    const other = openings(systemRandom.bytes(32));
+    const forged = { ...crafted, votes: [castVote(nodes[0], crafted.id, 'approve', other), ...crafted.votes.slice(1)] };
+    await expect(sign(forged, { attempt: 1 })).rejects.toMatchObject({ field: 'certificate' });
+    expect(state(nodes[1], id)).toBe('opened');
+    // Heard as a vote, the wrong opening ends it everywhere, and is on record with its author's signature.
+    const told = encode(voteCodec, forged.votes[0]!);
+    for (const node of ['node-2', 'node-3']) await nodes[0].calls.call(node, voteMethod, { proposal: crafted.id, vote: told });
+    expect([1, 2].map((i) => state(nodes[i]!, id))).toEqual(['burnt', 'burnt']);
+    for (const i of [1, 2]) expect((await nodes[i]!.records.operations.violations())[0]).toMatchObject({ node_id: 'node-1', kind: 'wrong_opening' }); // prettier-ignore
+    await expect(sign(await withOwn(crafted), { attempt: 2 })).rejects.toMatchObject({ code: NO_PRESIGNATURE });
+    await end(crafted);
+  });
+
+  test('once: the same request again, or another try, gets nothing', async () => {
+    const crafted = await withOwn(await proposed());
+    const answers = await Promise.allSettled([1, 2, 3].map(() => sign(crafted)));
     expect(answers.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected', 'rejected']);
-    await expect(nodes[0].calls.call('node-2', signMethod, { ...good, attempt: 1 })).rejects.toMatchObject({ code: NO_PRESIGNATURE });
-    expect(nodes[1].burns.size - before).toBe(1);
-    await abandon(nodes[0], signed);
+    expect(state(nodes[1], id)).toBe('spent');
+    await expect(sign(crafted, { attempt: 1 })).rejects.toMatchObject({ code: NO_PRESIGNATURE });
+    await end(crafted);
+    // Spent stays spent; what was only open is burnt with the payment.
+    expect([0, 1, 2].map((i) => state(nodes[i]!, id))).toEqual(['burnt', 'spent', 'burnt']);
+  });
+
+  test('for one proposal: a second that names the same presignature gets a vote without openings', async () => {
+    const first = await proposed();
+    const second = await craft(nodes[0], undefined, { signers: SET, presignatures: [id] });
+    expect(approvals(second.votes)).toHaveLength(4);
+    expect(second.votes.every(({ extension }) => extension.length === 0)).toBe(true);
+    for (const crafted of [first, second]) await end(crafted);
+    expect([0, 1, 2].map((i) => state(nodes[i]!, id))).toEqual(['burnt', 'burnt', 'burnt']);
+  });
+
+  test('never after a refusal in the set: who votes against burns its part, and so does who hears of it', async () => {
+    nodes[2].policy = { ...nodes[2].policy, maxPayment: 1_000n };
+    const crafted = await proposed();
+    await until(() => [1, 2].every((i) => state(nodes[i]!, id) === 'burnt'), 'the burns');
+    await end(crafted);
+  });
+
+  test('not after a restart', async () => {
+    const crafted = await withOwn(await proposed());
+    await cluster.restart(1);
+    expect(state(nodes[1], id)).toBe('burnt');
+    await expect(sign(crafted)).rejects.toMatchObject({ field: 'proposal' });
+    await end(crafted);
+  });
+
+  test.each([
+    ['of another number than there are inputs', [0, 1, 2], 2],
+    ['of too few signers', [0, 1], 1],
+    ['of signers in another order', [1, 0, 2], 1],
+    ['without signers', [], 1],
+    ['without presignatures', [0, 1, 2], 0],
+  ])('refuses a proposal that names presignatures %s', async (_, signers, count) => {
+    const presignatures = Array.from({ length: count }, () => systemRandom.bytes(32));
+    await expect(craft(nodes[0], undefined, { signers, presignatures })).rejects.toMatchObject({ field: 'presignatures' });
   });
 });
 
@@ -337,38 +425,64 @@ describe('misbehaving voters', () => {
 });
 
 describe('a signer', () => {
-  test('that has lost a presignature signs without', async () => {
-    // node-2 has used one of this set above; the others still hold it.
-    const [mine, theirs] = await Promise.all([presignaturesOf(ecdsa, [0, 2]), presignaturesOf(ecdsa, [0, 1, 2])]);
-    expect(mine.length).toBeGreaterThan(theirs.length);
-    // So late that no stock is waited for, and node-2 is among those who can sign.
-    nodes[3].misbehaves.set('payment.propose', lateBy(3_000));
+  test('set of which one has lost its part signs without, and nobody keeps the rest', async () => {
+    await stocked([0, 1, 2]);
+    await Promise.all(
+      (await presignaturesOf(ecdsa, [0, 1, 2])).map(({ id }) => nodes[1].vault.delete('presignature', `${ecdsa}.${hex(id)}`)),
+    );
+    await cluster.restart(1);
+    cluster.link(3, false);
     const payment = await pay(nodes[0], ecdsa);
+    cluster.link(3, true);
     expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'interactive', signers: ['node-1', 'node-2', 'node-3'] });
-    expect(nodes[1].asked.filter(({ method: name }) => name === 'payment.sign').map(({ request: asked }) => (asked as SignRequest).mode).slice(-2)).toEqual(['pool', 'interactive']); // prettier-ignore
+    await until(async () => (await Promise.all([0, 2].map(async (i) => (await nodes[i]!.service.poolStatus(ecdsa))[0]!.in_use))).every((n) => n === 0), 'the end of what was opened'); // prettier-ignore
   });
 
-  test('whose vote brings a set with presignatures is waited for, a little', async () => {
-    expect(await presignaturesOf(ecdsa, [0, 1, 2])).toEqual([]);
-    nodes[3].misbehaves.set('payment.propose', late);
+  /** Answers for the last of the set that a proposal names, the first time. */
+  const lastOfSet = (what: string, answer: Misbehaviour) => {
+    let last: string | undefined;
+    for (const node of nodes) {
+      node.misbehaves.set('payment.propose', async (from, asked, honest) => {
+        const { proposal } = decode(signedProposal, (asked as { proposal: Uint8Array }).proposal);
+        last ??= `node-${decode(paymentProposal, proposal.payload).signers.at(-1)! + 1}`;
+        return what === 'payment.propose' && last === node.id ? answer(from, asked, honest) : honest();
+      });
+      if (what !== 'payment.propose')
+        node.misbehaves.set(what, (from, asked, honest) => (last === node.id ? answer(from, asked, honest) : honest()));
+    }
+    return () => last!;
+  };
+
+  test('whose vote brings the missing openings is waited for, a little', async () => {
+    await stocked([0, 2, 3]);
+    lastOfSet('payment.propose', late);
+    expect(await pay(nodes[0], ecdsa)).toMatchObject({ state: 'broadcast', signing_mode: 'pool' });
+  });
+
+  test('that is silent in the vote costs the presignature, not the payment', async () => {
+    await stocked([0, 2, 3]);
+    const failed = async () => (await nodes[0].service.poolStatus(ecdsa))[0]!.failed;
+    const before = await failed();
+    const silent = lastOfSet('payment.propose', lateBy(3_000));
     const payment = await pay(nodes[0], ecdsa);
-    expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'pool' });
-    expect(payment.signers).toContain('node-4');
+    expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'interactive' });
+    expect(payment.signers).not.toContain(silent());
+    expect(await failed()).toBe(before + 1);
   });
 
-  test('that gives a wrong partial signature is named and recorded, and another set completes the payment', async () => {
-    nodes[1].misbehaves.set('payment.sign', async (_from, _request, honest) => {
+  test('that gives a wrong partial signature is named and recorded, and others complete the payment', async () => {
+    await stocked([0, 2, 3]);
+    const cheat = lastOfSet('payment.sign', async (_from, _request, honest) => {
       const { results } = (await honest()) as { results: Uint8Array[] };
       return { results: results.map((result) => result.map((byte, i) => (i === 31 ? byte ^ 1 : byte))) };
     });
-    nodes[3].misbehaves.set('payment.propose', late);
-    if ((await presignaturesOf(ecdsa, [0, 1, 2])).length === 0) await nodes[0].service.generatePresignatures(ecdsa, 1);
     const payment = await pay(nodes[0], ecdsa);
-    expect(payment).toMatchObject({ state: 'broadcast', signers: ['node-1', 'node-3', 'node-4'], error: null });
+    expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'interactive', error: null });
+    expect(payment.signers).not.toContain(cheat());
     const [violation] = await nodes[0].records.operations.violations();
-    expect(violation).toMatchObject({ node_id: 'node-2', kind: 'invalid_partial_signature', evidence: { tx_id: payment.tx_id } });
-    expect((violation!.evidence['messages'] as string[]).map((message) => message.length)).toEqual([64, 64, 64]);
-    for (const node of [nodes[2], nodes[3]]) expect(await node.records.operations.violations()).not.toContainEqual(violation);
+    expect(violation).toMatchObject({ node_id: cheat(), kind: 'invalid_partial_signature', evidence: { tx_id: payment.tx_id } });
+    expect((violation!.evidence['messages'] as string[]).map((message) => message.length)).toEqual([64, 64]);
+    for (const node of nodes.slice(1)) expect(await node.records.operations.violations()).not.toContainEqual(violation);
   });
 
   test('that blames everybody else excludes only itself', async () => {

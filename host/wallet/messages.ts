@@ -64,9 +64,12 @@ export const proposeResponse = versioned(1, struct({ vote: bytesUpTo(4096) }));
 /** The same vote, told to everybody else. */
 export const voteNotice = versioned(1, struct({ proposal: hash, vote: bytesUpTo(4096) }));
 
+/** The extension of an approving vote: the opening of each input's presignature. Which presignatures those are is in the proposal that the vote names. */
+export const voteOpenings = versioned(1, struct({ openings: list(hash, { max: MAX_INPUTS }) }));
+
 /** The request for signatures on an approved payment. Which digest is signed is not in it: every signer derives that itself. */
 export const signRequest = versioned(
-  1,
+  2,
   struct({
     proposal: hash,
     certificate: bytesUpTo(64 * 1024),
@@ -77,8 +80,6 @@ export const signRequest = versioned(
     nonce: hash,
     /** The signer set, as indices of the committee, ascending. */
     signers: list(u8, { max: MAX_NODES }),
-    /** Pool mode: the presignature of each input, in input order; empty otherwise. */
-    presignatures: list(hash, { max: MAX_INPUTS }),
   }),
 );
 export type SignRequest = Infer<typeof signRequest>;
@@ -112,15 +113,18 @@ export const poolLevels = versioned(
   struct({ sets: list(struct({ signers: list(u8, { max: MAX_NODES }), ready: u32 }), { max: 1024 }) }),
 );
 
-/** The payload of a payment proposal: consensus carries it as bytes. Both parts are canonical bytes of host/bitcoin. */
+/** The payload of a payment proposal: consensus carries it as bytes. Intent and payment are canonical bytes of host/bitcoin. */
 export const paymentProposal = versioned(
-  1,
+  2,
   struct({
     txId: uuid,
     /** What was asked for. */
     intent: bytesUpTo(64 * 1024),
     /** The unsigned transaction that does it. */
     payment: bytesUpTo(160 * 1024),
+    /** Who is to sign from the pool, as indices of the committee, ascending, and with which presignature each input; both empty for without. */
+    signers: list(u8, { max: MAX_NODES }),
+    presignatures: list(hash, { max: MAX_INPUTS }),
   }),
 );
 

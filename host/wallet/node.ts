@@ -1,4 +1,5 @@
 /** Puts the use-cases of one node together, registers what it answers, and picks up after a restart. */
+import { burnOpened } from '../presign/states.ts';
 import { Attempts } from './attempts.ts';
 import { Ceremonies } from './ceremonies.ts';
 import type { WalletContext } from './context.ts';
@@ -6,6 +7,7 @@ import { Keyring } from './keyring.ts';
 import { Ledger } from './ledger.ts';
 import { Notices } from './notices.ts';
 import { Payments } from './payments.ts';
+import { Openings } from './openings.ts';
 import { PendingPayments } from './pending.ts';
 import { Pools } from './pools.ts';
 import { PreparedKeys } from './prepared.ts';
@@ -36,6 +38,8 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   });
   // Whoever needs primes takes them from the stock, as long as there are any.
   const context: WalletContext = Object.create(given, { primes: { value: primes } }) as WalletContext;
+  const interrupted = await burnOpened(context.burns);
+  if (interrupted > 0) context.logger.warn({ interrupted }, 'presignatures that were open when the node ended are burnt');
   const pools = new Pools({
     self: context.self,
     vault: context.vault,
@@ -44,13 +48,18 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
     target: context.pool.target,
   });
   const ledger = new Ledger(context);
-  const pending = new PendingPayments();
+  const openings = new Openings(context, pools, ledger);
+  const pending = new PendingPayments((payment) => {
+    openings.burn(payment, 'the payment has ended').catch((error: unknown) => {
+      context.logger.error({ tx_id: payment.txId, error }, 'opened presignatures could not be burnt on disk; a restart burns them');
+    });
+  });
   const ceremonies = new Ceremonies(context, keyring, pools);
-  const voting = new Voting(context, keyring, ledger, pending);
-  const signer = new Signer(context, keyring, pools, ledger, pending, voting);
+  const voting = new Voting(context, keyring, ledger, pending, openings);
+  const signer = new Signer(context, keyring, ledger, pending, voting, openings);
   const notices = new Notices(context, ledger, pending);
-  const attempts = new Attempts(context, pools, ledger, pending, signer);
-  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices);
+  const attempts = new Attempts(context, ledger, pending, openings, signer);
+  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools);
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
   const prepared = new PreparedKeys(context, keyring, ceremonies);

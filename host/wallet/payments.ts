@@ -22,6 +22,7 @@ import type { Ledger } from './ledger.ts';
 import { paymentProposal } from './messages.ts';
 import { abandonMethod, signedMethod, type Notices } from './notices.ts';
 import type { Pending, PendingPayments } from './pending.ts';
+import type { Pools } from './pools.ts';
 import { inTurn } from './turns.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
 import { objections, PAYMENT_KIND, proposeMethod, type Voting } from './voting.ts';
@@ -48,6 +49,7 @@ export class Payments {
     private readonly voting: Voting,
     private readonly attempts: Attempts,
     private readonly notices: Notices,
+    private readonly pools: Pools,
   ) {}
 
   /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice on this node. */
@@ -167,13 +169,14 @@ export class Payments {
     const begin = context.clock();
     const { intent, payment } = await this.#build(key, request);
     const createdAt = context.clock();
+    const choice = this.#choose(key, payment.inputs.length);
     const proposal = {
       version: 1 as const,
       clusterId: context.clusterId,
       proposer: context.self,
       kind: PAYMENT_KIND,
       walletId: key.walletId,
-      payload: encode(paymentProposal, { txId, intent: encode(intentCodec, intent), payment: encode(unsignedPayment, payment) }),
+      payload: encode(paymentProposal, { txId, intent: encode(intentCodec, intent), payment: encode(unsignedPayment, payment), ...choice }),
       createdAt,
       expiresAt: createdAt + VOTING_MS + SIGNING_MS,
       nonce: context.random.bytes(32),
@@ -181,7 +184,12 @@ export class Payments {
     const signed = signProposal(context.identity, proposal);
     // The own node judges it like the others do; that records it and reserves its coins.
     const id = proposalId(proposal);
-    await context.calls.call(context.self, proposeMethod, { proposal: encode(signedProposal, signed) }, { timeoutMs: VOTING_MS });
+    try {
+      await context.calls.call(context.self, proposeMethod, { proposal: encode(signedProposal, signed) }, { timeoutMs: VOTING_MS });
+    } finally {
+      // Opened by now, or not to be.
+      if (key.protocol === 'cggmp24') this.pools.of(key.walletId).release(choice.presignatures);
+    }
     const pending = this.pending.get(id);
     if (pending === undefined) {
       const { error } = await this.ledger.get(txId);
@@ -198,6 +206,19 @@ export class Payments {
       );
     }
     return { signed, pending, buildMs: createdAt - begin };
+  }
+
+  /** The presignatures that the proposal names: of a signer set that is linked, this node in it. None when the pool is off, blocked or used up. */
+  #choose(key: WalletKey, inputs: number): { signers: number[]; presignatures: Uint8Array[] } {
+    const none = { signers: [], presignatures: [] };
+    const { context } = this;
+    if (key.protocol !== 'cggmp24' || context.pool.target === 0) return none;
+    const pool = this.pools.of(key.walletId);
+    const choice = pool.choose(online(context), inputs);
+    if (choice === undefined) return none;
+    // Until they are opened, no other payment of this node chooses them.
+    pool.promise(choice.ids);
+    return { signers: choice.signers.map((node) => key.committee.indexOf(node)), presignatures: [...choice.ids] };
   }
 
   async #build(key: WalletKey, request: SendRequest): Promise<{ intent: PaymentIntent; payment: UnsignedPayment }> {

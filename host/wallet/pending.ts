@@ -3,12 +3,29 @@
  * crash is in the records. A node that was restarted knows nothing of a pending proposal and does not sign it: the others do.
  */
 import type { UnsignedPayment } from '../bitcoin/payment.ts';
+import type { Presignature } from '../cggmp24/presignature.ts';
 import type { Ballot } from '../consensus/ballot.ts';
 import type { Roster } from '../consensus/identity.ts';
 import type { Proposal } from '../consensus/proposal.ts';
 import type { Vote } from '../consensus/vote.ts';
 import { hex } from '../base/bytes.ts';
+import type { NodeId } from '../mesh/types.ts';
+import type { Opening } from '../presign/opening.ts';
 import type { WalletKey } from './keyring.ts';
+
+/** What a proposal says about how it is to be signed: with these presignatures, one for each input in input order. */
+export interface Stock {
+  /** Committee indices, ascending. */
+  readonly signers: readonly number[];
+  readonly nodes: readonly NodeId[];
+  readonly presignatures: readonly Uint8Array[];
+}
+/** The own part of it, while the vote runs. */
+export interface OpenedStock {
+  readonly opening: Opening;
+  /** By input. Their secrets go when the payment does: what is on disk is gone already. */
+  readonly presignatures: readonly Presignature[];
+}
 
 export interface Pending {
   readonly id: Uint8Array;
@@ -21,6 +38,10 @@ export interface Pending {
   readonly quorum: number;
   readonly ballot: Ballot;
   readonly ownVote: Vote;
+  /** How the proposal wants it signed from the pool, if it does. */
+  readonly stock: Stock | undefined;
+  /** This node's part of that, opened for this payment. */
+  readonly opened: OpenedStock | undefined;
   /** Tries for which this node has given signatures; one answer per try. */
   readonly answered: Set<number>;
   /** Misbehaviour that is in the records already, as `type/node`: a node that repeats itself fills no table. */
@@ -38,6 +59,9 @@ export class PendingPayments {
   /** Oldest first. */
   readonly #ended = new Map<string, Pending>();
   readonly #waiting = new Map<string, Set<() => void>>();
+
+  /** `ended` hears of every payment that is pending no more. */
+  constructor(private readonly ended: (pending: Pending) => void = () => undefined) {}
 
   /** Whether there is no room for another proposal of `proposer`. */
   fullFor(proposer: string): boolean {
@@ -64,6 +88,7 @@ export class PendingPayments {
       this.#byId.delete(hex(id));
       this.#ended.set(hex(id), pending);
       if (this.#ended.size > MAX_ENDED) this.#ended.delete(this.#ended.keys().next().value!);
+      this.ended(pending);
     }
     this.changed(id);
   }

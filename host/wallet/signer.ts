@@ -1,15 +1,14 @@
 /**
  * Giving signatures. A node signs only a payment that it voted for, under a certificate of a quorum, over digests that it derives here from the
- * payment itself. Nobody can hand it a digest; what the coordinator says is a request, never a reason.
+ * payment itself. Nobody can hand it a digest; what the coordinator says is a request, never a reason. From the pool it signs only with the
+ * presignatures that its own vote opened, and only when the certificate shows the openings of the whole signer set.
  */
-import { decode } from '../base/codec.ts';
-import { bigintToBytes, concatBytes, equalBytes, hex } from '../base/bytes.ts';
+import { bigintToBytes, concatBytes } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
-import { sealedPresignature, type PresignaturePublic } from '../cggmp24/presignature.ts';
+import { Rerandomised } from '../cggmp24/rerandomise.ts';
 import { sessionId, sharesHash, signingSessionId } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
-import { partialSignature } from '../cggmp24/sign.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
 import { quorumCertificate, verifyCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
 import { sessionIdentity } from '../consensus/identity.ts';
@@ -24,31 +23,31 @@ import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { parse, signRequest, signResponse, type SignRequest } from './messages.ts';
+import { signingRequestOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
-import type { Pools } from './pools.ts';
 import type { Voting } from './voting.ts';
 
 export const signMethod = method('payment.sign', signRequest, signResponse);
 export const MAX_ATTEMPTS = 3;
-/** Code of the refusal of a signer that lacks the presignature it was asked to use: it can still sign without. */
+/** Code of the refusal of a signer that has not opened presignatures for the payment, or has spent or burnt them: it can still sign without. */
 export const NO_PRESIGNATURE = 'presignature_missing';
 const ROUND_TIMEOUT_MS = { interactive: 15_000, frost: 5_000 } as const;
 
 /** What this node gave: for each input a partial signature (pool) or the finished signature. */
 export interface Given {
   readonly results: Uint8Array[];
-  /** Pool mode: the public parts of the presignatures that were used, against which the partial signatures of others are checked. */
-  readonly presignatures: readonly PresignaturePublic[];
+  /** Pool mode: what the partial signatures of others are checked against, by input. */
+  readonly made: readonly Rerandomised[];
 }
 
 export class Signer {
   constructor(
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
-    private readonly pools: Pools,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
     private readonly voting: Voting,
+    private readonly openings: Openings,
   ) {}
 
   serve(): void {
@@ -74,20 +73,17 @@ export class Signer {
     if (state !== 'signing') {
       throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
     }
-    switch (request.mode) {
-      case 'pool':
-        return this.#fromPool(pending, request);
-      case 'interactive':
-        return { results: await this.#interactively(pending, request, signal), presignatures: [] };
-      case 'frost':
-        return { results: await this.#frost(pending, request, signal), presignatures: [] };
-    }
+    if (request.mode === 'pool') return this.#fromPool(pending, certificate);
+    // Signed otherwise, so the openings of this payment are of no use any more.
+    await this.openings.burn(pending, 'signed without the pool');
+    const sign = request.mode === 'frost' ? this.#frost(pending, request, signal) : this.#interactively(pending, request, signal);
+    return { results: await sign, made: [] };
   }
 
   /** All that must hold before this node signs. @throws Refusal naming what does not. */
   #authorise(
     from: NodeId,
-    { proposal: id, certificate: encoded, mode, attempt, signers, presignatures }: SignRequest,
+    { proposal: id, certificate: encoded, mode, attempt, signers }: SignRequest,
   ): { pending: Pending; certificate: QuorumCertificate } {
     const { context } = this;
     const refuse = (field: string, message: string, remedy: string): never => {
@@ -96,7 +92,7 @@ export class Signer {
     const pending = this.pending.get(id);
     if (pending === undefined)
       return refuse('proposal', `${context.self} does not know this proposal, or it has ended`, 'ask another signer, or propose again');
-    const { proposal, payment, key, roster, quorum, ownVote, answered } = pending;
+    const { proposal, key, roster, quorum, ownVote, answered, stock, opened } = pending;
     if (proposal.proposer !== from)
       refuse('proposal', `${from} asks for signatures on a proposal of ${proposal.proposer}`, 'let the proposer ask');
     if (context.clock() >= proposal.expiresAt) refuse('proposal', 'the proposal has expired', 'propose again');
@@ -117,73 +113,51 @@ export class Signer {
     }
     if ((mode === 'frost') !== (key.protocol === 'frost'))
       refuse('mode', `a ${key.protocol} key does not sign in mode ${mode}`, 'use the mode of the key');
-    if (
-      presignatures.length !== (mode === 'pool' ? payment.inputs.length : 0) ||
-      new Set(presignatures.map(hex)).size !== presignatures.length
-    ) {
-      refuse(
-        'presignatures',
-        `${presignatures.length} presignatures for ${payment.inputs.length} inputs in mode ${mode}`,
-        'name a presignature of its own for each input',
-      );
-    }
     if (mode === 'pool') {
-      // Looked at before any of them is taken: a request that names the wrong ones costs none.
-      const ready = this.pools.of(key.walletId).available(signers.map((index) => key.committee[index]!));
-      const known = new Set(ready.map((meta) => hex(meta.id)));
-      const missing = presignatures.find((wanted) => !known.has(hex(wanted)));
-      if (missing !== undefined) {
+      // Looked at before anything is spent: a request for the wrong ones costs none.
+      if (stock === undefined || stock.signers.join() !== signers.join())
+        refuse('signers', 'the proposal names no presignatures of these signers', 'ask the signers that the proposal names');
+      if (opened?.opening.state !== 'opened') {
         throw new Refusal(
           NO_PRESIGNATURE,
           'presignatures',
-          `${context.self} has no unused presignature ${hex(missing).slice(0, 16)}… of these signers for this wallet`,
-          'choose another one, or sign without presignatures',
+          `${context.self} has no presignatures open for this payment`,
+          'sign without presignatures',
           409,
         );
       }
+      if (this.openings.collect(pending, certificate.votes) === undefined)
+        refuse('certificate', 'an approval with its openings is missing', 'bring the votes of all signers that the proposal names');
     }
     return { pending, certificate };
   }
 
-  async #fromPool(pending: Pending, { signers, presignatures }: SignRequest): Promise<Given> {
-    const { key, payment, id } = pending;
-    const pool = this.pools.of(key.walletId);
-    const results: Uint8Array[] = [];
-    const publics: PresignaturePublic[] = [];
-    for (const [input, presignatureId] of presignatures.entries()) {
-      const message = bitcoinSighash(sighashPreimage(payment, input));
-      const purpose = new Transcript('presignature-use/v1').bytes(id).u32(input).bytes(message.digest).digest();
-      // Durably burnt from here on, whatever happens next.
-      const taken = await pool.take(presignatureId, purpose);
-      let outcome: 'used' | 'failed' = 'failed';
-      try {
-        const presignature = decode(sealedPresignature, taken.secret);
-        const fits =
-          equalBytes(presignature.id, presignatureId) &&
-          presignature.signers.join() === signers.join() &&
-          presignature.keyId === key.walletId &&
-          presignature.epoch === key.share.epoch &&
-          key.protocol === 'cggmp24' &&
-          presignature.publicKey.equals(key.share.publicKey);
-        invariant(fits, 'the pool keeps a presignature under the signers and the key it was made for');
-        results.push(bigintToBytes(partialSignature(presignature, message), 32));
-        publics.push(publicPart(presignature));
-        outcome = 'used';
-      } finally {
-        taken.secret.fill(0);
-        taken.finish(outcome);
-        await this.context.records.operations.addPresignatureUsage({
-          presignature_id: hex(presignatureId),
-          wallet_id: key.walletId,
-          tx_id: pending.txId,
-          protocol: 'cggmp24',
-          signers: taken.meta.signers,
-          outcome,
-          generation_time_ms: taken.meta.generationMs,
-        });
-      }
-    }
-    return { results, presignatures: publics };
+  async #fromPool(pending: Pending, { votes }: QuorumCertificate): Promise<Given> {
+    const { key, payment, id, opened, stock } = pending;
+    const openings = this.openings.collect(pending, votes);
+    invariant(
+      key.protocol === 'cggmp24' && opened !== undefined && stock !== undefined && openings !== undefined,
+      'the request was checked',
+    );
+    const { opening, presignatures } = opened;
+    const identities = stock.nodes.map((node) => this.context.roster.publicKey(node));
+    const request = signingRequestOf(id, key.walletId, stock);
+    const made = presignatures.map((presignature, input) =>
+      Rerandomised.of({
+        key: key.share,
+        presignature,
+        identities,
+        openings: openings[input]!,
+        request,
+        input,
+        path: [],
+        message: bitcoinSighash(sighashPreimage(payment, input)),
+      }),
+    );
+    // Durably spent from here on, whatever happens next.
+    const results = await opening.spend(() => made.map((each, input) => bigintToBytes(each.partial(presignatures[input]!), 32)));
+    await this.openings.record(opened, key.walletId, pending.txId, 'used');
+    return { results, made };
   }
 
   async #interactively(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
@@ -277,10 +251,6 @@ export class Signer {
     }
   }
 }
-
-const publicPart = ({ id, keyId, epoch, sid, signers, path, publicKey, Gamma, DeltaTilde, STilde, commitments }: PresignaturePublic): PresignaturePublic => ({
-  id, keyId, epoch, sid, signers, path, publicKey, Gamma, DeltaTilde, STilde, commitments,
-}); // prettier-ignore
 
 /** Fresh for each input of each attempt: the coordinator's random bytes, bound to the proposal. */
 const inputNonce = ({ nonce, proposal, attempt }: SignRequest, input: number): Uint8Array =>

@@ -20,6 +20,7 @@ import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { EarlyVotes } from './early-votes.ts';
 import { accepted, parse, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
+import { stockOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import { inTurn } from './turns.ts';
 import type { VoteInfo } from './types.ts';
@@ -41,6 +42,7 @@ export class Voting {
     private readonly keyring: Keyring,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
+    private readonly openings: Openings,
   ) {}
 
   serve(): void {
@@ -101,13 +103,17 @@ export class Voting {
     const roster = context.roster.only(key.committee);
     const quorum = defaultQuorum(key.share.t, key.share.n);
     const ballot = new Ballot({ proposal, roster, quorum, clock: context.clock });
+    const stock = stockOf(content, key, payment.inputs.length);
     const objection = await this.#judge(content.txId, proposal.proposer, key, payment, intent, { id, quorum });
+    // Opened for this proposal alone, durably, before the vote that shows the openings exists.
+    const opened = objection === undefined ? await this.openings.open({ id, proposer: proposal.proposer, key, stock }) : undefined;
+    if (objection !== undefined) await this.openings.refuse(key, stock);
     const ownVote = signVote(context.identity, context.clusterId, {
       proposal: id,
       value: objection === undefined ? 'approve' : 'reject',
       reason: clip(objection ?? ''),
       timestamp: context.clock(),
-      extension: new Uint8Array(),
+      extension: this.openings.extension(opened),
     });
     const pending: Pending = {
       id,
@@ -119,6 +125,8 @@ export class Voting {
       quorum,
       ballot,
       ownVote,
+      stock,
+      opened,
       answered: new Set(),
       accused: new Set(),
     };
@@ -187,7 +195,8 @@ export class Voting {
     const receipt = pending.ballot.receive(encoded, from);
     // The ballot has moved, whatever becomes of the record.
     this.pending.changed(pending.id);
-    await this.#note(pending, receipt, encoded);
+    const value = await this.#note(pending, receipt, encoded);
+    await this.openings.heard(pending, value);
     const after = pending.ballot.result;
     if (before === 'pending' && after === 'approved') await this.ledger.approved(pending.txId, pending.id);
     if (before === 'pending' && after === 'rejected') await this.ledger.rejected(pending.txId, pending.id, objections(pending));
@@ -195,7 +204,8 @@ export class Voting {
     if (after === 'rejected' || after === 'impossible') this.pending.remove(pending.id);
   }
 
-  async #note(pending: Pending, receipt: Receipt, encoded: Uint8Array): Promise<void> {
+  /** The vote, when it is one that the ballot keeps. */
+  async #note(pending: Pending, receipt: Receipt, encoded: Uint8Array): Promise<Vote | undefined> {
     const { context, ledger } = this;
     const violation = 'violation' in receipt ? receipt.violation : undefined;
     const accusation = violation === undefined ? '' : `${violation.type}/${violation.node}`;
@@ -204,9 +214,10 @@ export class Voting {
       context.logger.warn({ violation: describe(violation) }, 'misbehaviour in a vote');
       await ledger.violation(violation.node, violation.type, pending.txId, violation.detail, violation.evidence);
     }
-    if (receipt.outcome !== 'counted' && receipt.outcome !== 'late') return;
+    if (receipt.outcome !== 'counted' && receipt.outcome !== 'late') return undefined;
     const value = parse(voteCodec, encoded, 'vote');
     await ledger.vote(pending.id, pending.txId, voteInfo(value));
+    return value;
   }
 
   /** To everybody who can hear it. A node that cannot builds no certificate of its own, which only the proposer needs. */
