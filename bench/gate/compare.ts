@@ -109,20 +109,23 @@ async function measure(
 
 const median = (numbers: readonly number[]): number => [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)]!;
 
-/** Everything; `problem` when the base cannot be compared with. */
+/** Counts and times, or one of them; `problem` when the base cannot be compared with. */
 export async function compare(
   trees: { readonly base: string; readonly head: string },
-  effort: Effort & { readonly countsOnly?: boolean; readonly only?: readonly string[] },
+  effort: Effort & { readonly what?: 'counts' | 'times' },
   watch: Watch,
 ): Promise<Comparison | { readonly problem: string }> {
-  watch.progress('counts of both');
-  const [base, head] = await Promise.all([countsOf(trees.base, watch.signal), countsOf(trees.head, watch.signal)]);
-  if ('problem' in head) throw new Error(`this tree cannot be counted: ${head.problem}`);
-  if ('problem' in base) return base;
-  const counts = compareCounts(base, head);
-  if (effort.countsOnly === true) return { counts, times: [], apart: {} };
+  let counts: Comparison['counts'] = { equal: 0, differences: [] };
+  if (effort.what !== 'times') {
+    watch.progress('counts of both');
+    const [base, head] = await Promise.all([countsOf(trees.base, watch.signal), countsOf(trees.head, watch.signal)]);
+    if ('problem' in head) throw new Error(`this tree cannot be counted: ${head.problem}`);
+    if ('problem' in base) return base;
+    counts = compareCounts(base, head);
+  }
+  if (effort.what === 'counts') return { counts, times: [], apart: {} };
 
-  const first = await measure(trees, effort, effort.only, watch);
+  const first = await measure(trees, effort, undefined, watch);
   if ('problem' in first) return first;
   const timings = [...first.times].map(([name, processes]): Timing => {
     const pairs = processes.flat();

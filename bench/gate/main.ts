@@ -37,7 +37,7 @@ async function gate(options: GateOptions, signal: AbortSignal): Promise<number> 
     if (error instanceof NoBase) return nothing(error.message);
     throw error;
   }
-  const effort = { ...(options.quick ? QUICK : FULL), countsOnly: options.countsOnly };
+  const effort = { ...(options.quick ? QUICK : FULL), ...(options.countsOnly && { what: 'counts' as const }) };
   const found = await compare({ base: tree, head: root }, effort, { signal, progress: (text) => say(`  ${text}`) });
   if ('problem' in found) return nothing(`the base cannot be measured: ${found.problem}`);
   print(describe(found));
