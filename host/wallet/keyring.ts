@@ -173,7 +173,7 @@ const unusable = (kind: string, id: string, problem: string): Refusal =>
     'vault_record',
     `${kind}/${id}`,
     `the vault's record ${kind}/${id} cannot be used: ${problem}`,
-    'restore the vault from its backup',
+    'use the release of the program that wrote it, or restore the vault from its backup',
     422,
   );
 
