@@ -27,7 +27,7 @@ const core = await createCore({ threads: 2 });
 afterAll(() => core.close());
 const preimage = utf8('the preimage of a sighash');
 const message = bitcoinSighash(preimage);
-const settings = { seed: 2718, numRuns: 15 };
+const settings = { seed: 2718, numRuns: 12 };
 
 /** A group and an order of its parties, of which the first few are the ones in question. */
 const groups = fc.integer({ min: 2, max: 7 }).chain((n) =>
@@ -140,7 +140,7 @@ describe('signatures', () => {
         await expectSigned(group, ascending(order.slice(0, t)), Child.of(group.keys[0]!, [step]));
         for (const reason of reasons(await runPresign(group, ascending(order.slice(0, t - 1))))) expect(reason).toBeInstanceOf(Refusal);
       }),
-      { ...settings, numRuns: 3 },
+      { ...settings, numRuns: 2 },
     );
   });
 });

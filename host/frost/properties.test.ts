@@ -22,7 +22,7 @@ import { taprootSighash } from './sighash.ts';
 import { aggregate, commit, signShare } from './signing.ts';
 
 const message = taprootSighash(fromHex(bip341.messages[0]!.preimage));
-const settings = { seed: 1391, numRuns: 15 };
+const settings = { seed: 1391, numRuns: 12 };
 
 /** A group and an order of its parties, of which the first few are the ones in question. */
 const groups = fc.integer({ min: 2, max: 7 }).chain((n) =>

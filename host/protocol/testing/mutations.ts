@@ -70,8 +70,7 @@ function* walk(
       }
       // Two fields of one kind in each other's place, once per pair.
       for (const [other, theirs] of Object.entries(value)) {
-        if (other > key && isStruct(field) && isStruct(theirs))
-          yield [at, `exchanged with ${other}`, { ...value, [key]: theirs, [other]: field }];
+        if (other > key && alike(field, theirs)) yield [at, `exchanged with ${other}`, { ...value, [key]: theirs, [other]: field }];
       }
     }
   }
@@ -79,6 +78,8 @@ function* walk(
 
 const isStruct = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !(value instanceof Point) && !(value instanceof Uint8Array) && !Array.isArray(value);
+
+const alike = (a: unknown, b: unknown): boolean => isStruct(a) && isStruct(b) && Object.keys(a).join() === Object.keys(b).join();
 
 /** The mutations of an honest message of `round`. `constants` are numbers worth trying in place of every integer: N, q … */
 export function mutations(round: AnyRound, honest: Uint8Array, constants: Readonly<Record<string, bigint>> = {}): Mutation[] {
