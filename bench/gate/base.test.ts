@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { build, chooseBase, NoBase } from './base.ts';
+import { acceptedSince, build, chooseBase, NoBase } from './base.ts';
 
 let root: string;
 const git = (...args: string[]): string =>
@@ -49,6 +49,15 @@ describe('the base of a comparison', () => {
     const clone = join(root, 'clone');
     execFileSync('git', ['clone', '-q', '--depth', '1', `file://${root}`, clone], { stdio: 'ignore' });
     expect(() => chooseBase(clone)).toThrow('the clone is shallow');
+  });
+
+  it('is followed by commits that accept figures by name', () => {
+    git('init', '-q');
+    const first = commit('first\n\nBench-Accepts: before');
+    commit('second\n\nBatches pay once.\n\nBench-Accepts: count.a, count.b');
+    commit('third');
+    commit('fourth\n\nBench-Accepts: time.c');
+    expect([...acceptedSince(root, first)].sort()).toEqual(['count.a', 'count.b', 'time.c']);
   });
 
   it('that does not build says so, with the end of what the build said', async () => {

@@ -46,6 +46,12 @@ export function chooseBase(root: string, revision?: string): string {
 const shallow = (root: string): string =>
   git(root, 'rev-parse', '--is-shallow-repository') === 'true' ? ': the clone is shallow, git fetch --deepen=1 brings one more commit' : '';
 
+/** Figures that the commits since the base accept as larger or slower, each with its reason in the message: `Bench-Accepts: count.presign.2of3, …`. */
+export function acceptedSince(root: string, base: string): Set<string> {
+  const trailers = git(root, 'log', '--format=%(trailers:key=Bench-Accepts,valueonly)', `${base}..HEAD`) ?? '';
+  return new Set(trailers.split(/[\s,]+/).filter((name) => name !== ''));
+}
+
 /** The tree's uncommitted state does not count: what is measured is what stands in dist/. */
 export const describe = (root: string, commit: string): string => git(root, 'log', '-1', '--format=%h %s', commit) ?? commit;
 

@@ -39,6 +39,8 @@ export interface Comparison {
   readonly times: readonly Timing[];
   /** Probes that were not compared, and why. */
   readonly apart: Readonly<Record<string, string>>;
+  /** Figures that may be larger or slower this time. */
+  readonly accepted?: ReadonlySet<string>;
 }
 
 const WORKER = fileURLToPath(new URL('worker.js', import.meta.url));

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Refusal } from '../../host/base/errors.ts';
 import { chooseKernel } from '../../host/core/self-test.ts';
 import { environment, header } from '../environment.ts';
-import { build, chooseBase, describe as describeCommit, NoBase } from './base.ts';
+import { acceptedSince, build, chooseBase, describe as describeCommit, NoBase } from './base.ts';
 import { compare, FULL, QUICK } from './compare.ts';
 import { parseOptions, USAGE, type GateOptions } from './options.ts';
 import { describe, verdict } from './report.ts';
@@ -42,7 +42,7 @@ async function gate(options: GateOptions, signal: AbortSignal): Promise<number> 
   if ('problem' in found) return nothing(`the base cannot be measured: ${found.problem}`);
   print(describe(found));
   if (options.json !== undefined) await writeFile(options.json, `${JSON.stringify({ base: commit, ...found }, null, 2)}\n`);
-  const { passed, text } = verdict(found);
+  const { passed, text } = verdict({ ...found, accepted: acceptedSince(root, commit) });
   print(`\n${text}`);
   return passed ? 0 : 1;
 }

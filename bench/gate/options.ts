@@ -28,6 +28,8 @@ Compares this tree with a base commit: operations and bytes exactly, times in pa
                    exponentiation too many. What it says is in docs/performance.md. Takes half an hour
   --help           this text
 
+A figure that is meant to be larger is accepted by a line in the message of a commit since the base: "Bench-Accepts: count.presign.2of3".
+
 Exit code: 0 nothing became slower or larger (or there was nothing to compare with: the last line says so), 1 something did, 2 wrong options,
 3 nothing to compare with under --strict.
 `;

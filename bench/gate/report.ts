@@ -47,12 +47,13 @@ export interface Verdict {
 }
 
 /** One line that says it all. */
-export function verdict({ counts, times: timings, apart }: Comparison): Verdict {
-  const grown = counts.differences.filter(grew).map(({ name }) => name);
-  const slow = timings.filter(slower).map(({ name }) => name);
+export function verdict({ counts, times: timings, apart, accepted = new Set() }: Comparison): Verdict {
+  const worse = [counts.differences.filter(grew), timings.filter(slower)].map((figures) => figures.map(({ name }) => name));
+  const [grown, slow] = worse.map((names) => names.filter((name) => !accepted.has(name))) as [string[], string[]];
+  const allowed = worse.flat().filter((name) => accepted.has(name));
   const compared = `${counts.equal + counts.differences.length} counts and ${timings.length} times compared`;
   const left = Object.keys(apart).length;
-  const rest = left === 0 ? '' : `; ${left} times not comparable`;
+  const rest = `${left === 0 ? '' : `; ${left} times not comparable`}${allowed.length === 0 ? '' : `; accepted as worse: ${allowed.join(', ')}`}`;
   if (grown.length + slow.length === 0) return { passed: true, text: `gate: passed, ${compared}${rest}` };
   const problems = [...(grown.length > 0 ? [`grew: ${grown.join(', ')}`] : []), ...(slow.length > 0 ? [`slower: ${slow.join(', ')}`] : [])];
   return { passed: false, text: `gate: FAILED, ${compared}${rest}; ${problems.join('; ')}` };

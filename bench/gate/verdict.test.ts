@@ -46,6 +46,14 @@ suite('the verdict of the gate', () => {
     expect(describe(comparison({ times }))).toContain('slower once, not again');
   });
 
+  it('passes what the commits accept, and names it', () => {
+    const counts = compareCounts([count('prove', 100)], [count('prove', 101)]);
+    const times = [timing('slow', 1.15, 1.14)];
+    const both = verdict(comparison({ counts, times, accepted: new Set(['prove', 'slow']) }));
+    expect(both).toEqual({ passed: true, text: expect.stringContaining('accepted as worse: prove, slow') as string });
+    expect(verdict(comparison({ counts, times, accepted: new Set(['prove']) }))).toMatchObject({ passed: false });
+  });
+
   it('says what was not compared', () => {
     const apart = { 'proof.new': 'new: the base does not have it' };
     expect(verdict(comparison({ apart })).text).toContain('1 times not comparable');
