@@ -18,6 +18,7 @@ describe('a chart', () => {
     expect(linearTicks(0, 1000)).toEqual([0, 200, 400, 600, 800, 1000]);
     expect(linearTicks(3, 4.1)).toEqual([3, 3.2, 3.4, 3.6, 3.8, 4]);
     expect(logTicks(0.9, 60)).toEqual([1, 2, 5, 10, 20, 50]);
+    expect(logTicks(6, 57)).toEqual([7, 10, 15, 20, 30, 50]);
     expect(logTicks(1, 1e6)).toEqual([1, 10, 100, 1000, 10_000, 100_000, 1_000_000]);
   });
 

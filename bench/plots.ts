@@ -62,9 +62,10 @@ function against(results: readonly Result[], name: string, pattern: RegExp): Ser
 
 function costs(results: readonly Result[]): [file: string, chart: Chart][] {
   const label = 'CPU ms per party and presignature';
-  const charts: [string, string, Series[]][] = [
+  const charts: [file: string, subject: string, x: string, series: Series[]][] = [
     [
       'presign-signers',
+      'the number of signers',
       'signers',
       [
         ...against(results, 'one at a time', /^presign\.signers\.(\d+)of\d+$/),
@@ -73,6 +74,7 @@ function costs(results: readonly Result[]): [file: string, chart: Chart][] {
     ],
     [
       'presign-batch',
+      'the size of the batch',
       'presignatures in one run',
       [
         ...against(results, '2 of 3 signers', /^presign\.batch\.2of3\.(\d+)$/),
@@ -80,11 +82,11 @@ function costs(results: readonly Result[]): [file: string, chart: Chart][] {
       ],
     ],
   ];
-  return charts.flatMap(([file, x, series]) => {
+  return charts.flatMap(([file, subject, x, series]) => {
     if (series.length === 0) return [];
     const ticks = [...new Set(series.flatMap(({ points }) => points.map(([value]) => value)))];
     const chart: Chart = {
-      title: `Cost of a presignature against ${x}`,
+      title: `Cost of a presignature against ${subject}`,
       subtitle: 'processor time of one party at production parameters, medians',
       x: { label: x, scale: 'linear', from: 0, to: Math.max(...ticks) + 0.5, ticks },
       y: { label, scale: 'linear', from: 0 },

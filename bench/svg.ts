@@ -52,10 +52,10 @@ export function linearTicks(from: number, to: number): number[] {
   return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-/** Powers of ten, with 2 and 5 between them as long as the span is short. */
+/** Powers of ten, and the more between them the shorter the span. */
 export function logTicks(from: number, to: number): number[] {
   const decades = Math.log10(to / from);
-  const factors = decades > 4 ? [1] : [1, 2, 5];
+  const factors = decades > 4 ? [1] : decades > 1.5 ? [1, 2, 5] : [1, 1.5, 2, 3, 5, 7];
   const ticks: number[] = [];
   for (let exponent = Math.floor(Math.log10(from)); exponent <= Math.ceil(Math.log10(to)); exponent++)
     for (const factor of factors) {
