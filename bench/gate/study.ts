@@ -14,28 +14,24 @@ interface Plant {
   readonly name: string;
   readonly what: string;
   readonly file: string;
-  /** Text that stands there exactly once, and what is put in its place. */
-  readonly from: RegExp;
-  readonly to: string;
+  /** Texts that stand there exactly once, and what is put in their place. */
+  readonly edits: readonly (readonly [text: string, replacement: string])[];
 }
 
 /** Three of twenty multiplications and squarings are done twice; what the first time gives is thrown away. */
 const SLOW_KERNEL: Plant = {
   name: 'slow-kernel',
   what: 'a kernel that is 15 % slower',
-  file: 'assembly/kernel.ts',
-  from: /@inline\nexport function multiply\(([^]*?)\n\}\n([^]*?)@inline\nexport function square\(([^]*?)\n\}\n/,
-  to: `const planted: usize = memory.data(16384, 16);
+  file: 'assembly/modular.ts',
+  edits: [
+    ['export function multiply(', 'function multiplyOnce('],
+    [
+      'export function square(',
+      `const planted: usize = memory.data(16384, 16);
 let turn: u32 = 0;
 function due(): bool {
   turn = turn == 19 ? 0 : turn + 1;
   return turn < 3;
-}
-@inline
-function multiplyOnce($1
-}
-@inline
-function squareOnce($3
 }
 export function multiply(context: usize, r: usize, a: usize, b: usize): void {
   if (due()) multiplyOnce(context, planted, a, b);
@@ -45,30 +41,37 @@ export function square(context: usize, r: usize, a: usize): void {
   if (due()) squareOnce(context, planted, a);
   squareOnce(context, r, a);
 }
-`,
+function squareOnce(`,
+    ],
+  ],
 };
 
-/** r^N mod N0², which the proof has just computed as a part of D. */
+/** The encryption of the proof's mask, made twice. */
 const EXTRA_POWER: Plant = {
   name: 'extra-power',
   what: 'one exponentiation too many in Π^enc-elg',
   file: 'host/proofs/pi-enc-elg.ts',
-  from: /(\n\s*encrypt\(N0, alpha, r\),)/,
-  to: '$1$1',
+  edits: [['encrypt(N0, alpha, r),', 'encrypt(N0, alpha, r), encrypt(N0, alpha, r),']],
 };
 
-async function plant(root: string, commit: string, { name, file, from, to }: Plant): Promise<string> {
-  return build(root, commit, {
-    variant: `-${name}`,
+export const PLANTS: readonly Plant[] = [SLOW_KERNEL, EXTRA_POWER];
+
+/** @throws Error when a text is not there exactly once */
+export function edited(source: string, { name, file, edits }: Plant): string {
+  return edits.reduce((text, [from, to]) => {
+    if (text.split(from).length !== 2) throw new Error(`${file} has changed: the study no longer knows where to plant ${name} (“${from}”)`);
+    return text.replace(from, () => to);
+  }, source);
+}
+
+const plant = (root: string, commit: string, planted: Plant): Promise<string> =>
+  build(root, commit, {
+    variant: `-${planted.name}`,
     alter: async (tree) => {
-      const path = join(tree, file);
-      const source = await readFile(path, 'utf8');
-      if (!from.test(source))
-        throw new Error(`${file} has changed: the study no longer knows where to plant ${name} (bench/gate/study.ts)`);
-      await writeFile(path, source.replace(from, to));
+      const path = join(tree, planted.file);
+      await writeFile(path, edited(await readFile(path, 'utf8'), planted));
     },
   });
-}
 
 /** Resolves with an exit code: 0 when no run on unchanged code failed and both faults were found. */
 export async function study(
