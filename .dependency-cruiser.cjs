@@ -5,6 +5,7 @@ const layers = [
   ['protocol'],
   ['proofs'],
   ['cggmp24', 'frost'],
+  ['evidence'],
   ['pki', 'mesh', 'consensus', 'storage', 'presign', 'bitcoin'],
   ['resharing'],
   ['wallet', 'library'],

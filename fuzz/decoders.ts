@@ -30,7 +30,7 @@ import { nonceCommitment } from '../host/frost/signing.ts';
 import { failureCodec } from '../host/mesh/call-errors.ts';
 import * as calls from '../host/mesh/calls.ts';
 import { frameCodec, hello, MAX_FRAME_BYTES, MessageReader, parse } from '../host/mesh/frame.ts';
-import { conflictingMessages } from '../host/mesh/session.ts';
+import { conflictingMessages } from '../host/protocol/signed.ts';
 import { LinkError } from '../host/mesh/transport.ts';
 import { fenceCodec } from '../host/presign/pool.ts';
 import { decodeStored, encodeStored, storedPresignature } from '../host/presign/record.ts';

@@ -26,7 +26,7 @@ import { nonceCommitment } from '../host/frost/signing.ts';
 import { failureCodec } from '../host/mesh/call-errors.ts';
 import * as calls from '../host/mesh/calls.ts';
 import { encodeFrame, frameCodec, hello } from '../host/mesh/frame.ts';
-import { conflictingMessages } from '../host/mesh/session.ts';
+import { conflictingMessages } from '../host/protocol/signed.ts';
 import { fenceCodec } from '../host/presign/pool.ts';
 import { encodeStored } from '../host/presign/record.ts';
 import * as affG from '../host/proofs/pi-aff-g.ts';

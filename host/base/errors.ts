@@ -7,11 +7,27 @@
  * No message of any family carries a secret.
  */
 
-/** What shows a fault to somebody who was not there. `signed` is the canonical signed message of the culprit, where there is one. */
+/** One thing that one party is accused of, by the name of the check that it failed. */
+export interface Claim {
+  readonly accused: number;
+  /** `enc-K`, `share`, `malformed`, `equivocation` …: names what is judged, the same for whoever was there and for whoever was not. */
+  readonly check: string;
+  /** The round of the message that failed it. */
+  readonly round: string;
+  /** Its receiver, for a private message. */
+  readonly to?: number;
+}
+
+/**
+ * What shows a fault to somebody who was not there. `signed` is the canonical signed message of the culprit, where there is one; `claims` are what
+ * files for third parties are made of (host/evidence), and `files` are those, once they are made.
+ */
 export interface Evidence {
   readonly round: string;
   readonly detail: string;
   readonly signed?: Uint8Array;
+  readonly claims?: readonly Claim[];
+  readonly files?: readonly Uint8Array[];
 }
 
 /** `culprits` are party indices of the run; empty when the failure is real but cannot be attributed (views differ between honest parties). */

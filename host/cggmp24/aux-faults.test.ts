@@ -45,7 +45,7 @@ describe('every field of every message of auxiliary information', () => {
   });
 
   test.each<[keyof typeof messages, Effect]>([
-    ['commit', 'unnamed'], // the echo shows that views differ, and no more
+    ['commit', 'named'],
     ['open', 'named'],
     ['mod', 'named'],
     ['fac', 'named'],

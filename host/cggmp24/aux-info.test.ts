@@ -220,7 +220,7 @@ describe('auxiliary information with one who misbehaves', () => {
       if (round === messages.open.name) opened.push(round);
       return lie(from, to, round, payload);
     };
-    for (const i of [0, 2]) expect(reasons(await run({ override }))[i]).toMatchObject({ name: 'Fault', culprits: [] });
+    for (const i of [0, 2]) expect(reasons(await run({ override }))[i]).toMatchObject({ name: 'Fault', culprits: [LIAR] });
     expect(opened).toEqual([]);
   });
 

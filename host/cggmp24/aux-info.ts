@@ -103,7 +103,7 @@ export async function auxInfo({ rounds, primes, random, core, parameters }: AuxO
 
   // Round 3: every V_j opens; the moduli are what they must be; every Π^prm.
   await verifyEach(rounds, {
-    'V_j = Com(sid, j, N_j, N̂_j, s_j, t_j, π^prm_j, ρ_j; u_j)': {
+    opening: {
       round: messages.open,
       verify: (j) => {
         const theirs = openings.get(j)!;

@@ -30,7 +30,7 @@ describe('every field of every message of key generation', () => {
   });
 
   test.each<[keyof typeof messages, Effect]>([
-    ['commit', 'unnamed'], // the echo shows that views differ, and no more (§6.8)
+    ['commit', 'named'],
     ['open', 'named'],
     ['share', 'named'],
     ['proof', 'named'],

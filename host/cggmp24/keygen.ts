@@ -17,7 +17,7 @@ import { commitment, opens, Transcript } from '../protocol/transcript.ts';
 import { keyShareProblem, MAX_PARTIES, type KeyShare } from './key-share.ts';
 import { demand, together, verifyEach } from './verify-each.ts';
 
-interface Opening {
+export interface Opening {
   /** S_{i,k} = a_{i,k}·G, k = 0 … t − 1: commitments to the coefficients of f_i. */
   readonly S: readonly Point[];
   /** A_i: the commitment of the Schnorr proof, fixed before the challenge can be known. */
@@ -93,7 +93,7 @@ export async function keygen({ rounds, t, random, keyId, prepared }: KeygenOptio
 
   // Round 3: every V_j opens.
   await verifyEach(rounds, {
-    'V_j = Com(sid, j, rid_j, S_j, A_j, c_j; u_j)': {
+    opening: {
       round: messages.open,
       verify: (j) => demand(opensTo(sid, j, commitments.get(j)!.V, openings.get(j)!), 'the opening matches the commitment'),
     },
@@ -104,7 +104,7 @@ export async function keygen({ rounds, t, random, keyId, prepared }: KeygenOptio
     mul(G, sigma).equals(evaluateCommitment(all[author]!.S, shamirPoint(receiver)));
   const complaints: Complaint[] = rounds.peers
     .filter((j) => !shareFits(j, me, shares.get(j)!.sigma))
-    .map((j) => ({ against: j, signed: originalOf(rounds.fault(j, messages.share, 'wrong share')) }));
+    .map((j) => ({ against: j, signed: originalOf(rounds.fault(j, messages.share, 'wrong share', 'share')) }));
 
   // rid = ⊕ rid_j,  c = ⊕ c_j,  X_j = Σ_k I(j)^k·Σ_m S_{m,k},  x_i = Σ_m σ_{m,i},  PK = Σ_m S_{m,0}
   const rid = all.map((o) => o.rid).reduce(xorBytes);
@@ -162,9 +162,13 @@ const TAG = 'keygen-commitment/v1';
 /** V_i = Com(sid, i, rid_i, S_i, A_i, c_i; u_i). */
 export const keygenCommitment = (sid: Uint8Array, i: number, opening: Opening): Uint8Array =>
   commitment(TAG, fields(sid, i, opening), opening.u);
-const opensTo = (sid: Uint8Array, i: number, V: Uint8Array, opening: Opening): boolean => opens(V, TAG, fields(sid, i, opening), opening.u);
+export const opensTo = (sid: Uint8Array, i: number, V: Uint8Array, opening: Opening): boolean =>
+  opens(V, TAG, fields(sid, i, opening), opening.u);
 
-const confirmation = (sid: Uint8Array, { publicKey, X, t, n, chainCode, rid }: KeyShare): Uint8Array =>
+export const confirmation = (
+  sid: Uint8Array,
+  { publicKey, X, t, n, chainCode, rid }: Pick<KeyShare, 'publicKey' | 'X' | 't' | 'n' | 'chainCode' | 'rid'>,
+): Uint8Array =>
   new Transcript('keygen-confirmation/v1')
     .bytes(sid)
     .point(publicKey)
@@ -198,15 +202,25 @@ function judge(
     complaints.map(({ against, signed }) => {
       if (against < rounds.n && against !== victim && isWrongShare(against, victim, signed)) {
         const reason = `the share of party ${against} for party ${victim} does not fit its commitment`;
-        return { culprit: against, reason, evidence: { round: messages.share.name, detail: reason, signed } };
+        return {
+          culprit: against,
+          reason,
+          evidence: {
+            round: messages.share.name,
+            detail: reason,
+            signed,
+            claims: [{ accused: against, check: 'share', round: messages.share.name, to: victim }],
+          },
+        };
       }
       const reason = `the complaint of party ${victim} against party ${against} does not hold`;
       // What it shows may be signed by nobody; that it showed it, it signed.
-      return { culprit: victim, reason, evidence: rounds.fault(victim, messages.proof, reason).evidence };
+      return { culprit: victim, reason, evidence: rounds.fault(victim, messages.proof, reason, 'complaint').evidence };
     }),
   );
   const culprits = [...new Set(verdicts.map(({ culprit }) => culprit))].sort((a, b) => a - b);
-  return new Fault(culprits, verdicts.map(({ reason }) => reason).join('; '), verdicts[0]!.evidence);
+  const claims = verdicts.flatMap(({ evidence }) => evidence.claims ?? []);
+  return new Fault(culprits, verdicts.map(({ reason }) => reason).join('; '), { ...verdicts[0]!.evidence, claims });
 
   function isWrongShare(author: number, victim: number, signed: Uint8Array): boolean {
     const shown = rounds.reopen(messages.share, author, victim, signed);

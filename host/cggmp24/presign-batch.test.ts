@@ -86,12 +86,13 @@ describe('one bad element', () => {
   test.each([
     ['δ·G = Σ Δ_j', { delta: 1n }],
     ['δ·PK = Σ S_j', { S: G }],
-  ] as const)('%s is checked for every element', async (equation, change) => {
+  ] as const)('%s is checked for every element', async (_equation, change) => {
     const as = lying(LIAR, messages.delta, (list) =>
       list.map((m, k) => (k === 1 ? { ...m, ...('S' in change ? { S: m.S.add(change.S) } : { delta: modQ(m.delta + change.delta) }) } : m)),
     );
     const [first, , last] = reasons(await runPresignBatch(group, SIGNERS, COUNT, { as }));
-    for (const error of [first, last]) expect(error).toMatchObject({ name: 'Fault', evidence: { round: 'presign/3', detail: equation } });
+    const round = `identify/1/${'S' in change ? 'chi' : 'delta'}/dec`;
+    for (const error of [first, last]) expect(error).toMatchObject({ name: 'Fault', culprits: [LIAR], evidence: { round } });
   });
 });
 

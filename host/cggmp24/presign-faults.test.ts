@@ -169,7 +169,7 @@ describe('sums that do not hold', () => {
   test.each([
     [
       'δ_i',
-      'δ·G = Σ Δ_j',
+      'delta',
       lying(
         LIAR,
         messages.delta,
@@ -178,18 +178,18 @@ describe('sums that do not hold', () => {
     ],
     [
       'S_i',
-      'δ·PK = Σ S_j',
+      'chi',
       lying(
         LIAR,
         messages.delta,
         entries((m) => with1(m, 'S', (P) => P.add(G))),
       ),
     ],
-  ])('round 3, another %s after valid proofs: everybody stops, nobody is blamed without proof', async (_value, equation, as) => {
+  ])('round 3, another %s after valid proofs: its author does not prove it, and is named', async (_value, which, as) => {
     const results = reasons(await runPresign(group, SIGNERS, { as }));
     for (const error of [results[0], results[2]]) {
       expect(error).toBeInstanceOf(Fault);
-      expect(error).toMatchObject({ culprits: [], evidence: { round: 'presign/3', detail: equation } });
+      expect(error).toMatchObject({ culprits: [LIAR], evidence: { round: `identify/0/${which}/dec`, detail: 'refused' } });
     }
   });
 });
@@ -244,7 +244,7 @@ describe('proofs and messages out of place', () => {
     ['presign/1', 'presign/2'],
     ['presign/2', 'presign/3'],
     ['presign/3', undefined],
-  ])('different messages to different signers in %s end the run before anybody goes on, and blame nobody wrongly', async (name, next) => {
+  ])('different messages to different signers in %s end the run before anybody goes on: all name who sent them', async (name, next) => {
     const sent: string[] = [];
     const override: Override = (from, to, current, payload) => {
       sent.push(current);
@@ -258,7 +258,7 @@ describe('proofs and messages out of place', () => {
     const results = await runPresign(group, SIGNERS, { override });
     for (const i of [0, 2]) {
       const error = reasons(results)[i];
-      expect(error).toMatchObject({ name: 'Fault', culprits: [], reason: expect.stringContaining('different messages') });
+      expect(error).toMatchObject({ name: 'Fault', culprits: [LIAR], reason: expect.stringContaining('different messages') });
     }
     if (next !== undefined) expect(sent).not.toContain(next);
   });

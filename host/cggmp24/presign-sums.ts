@@ -2,22 +2,15 @@
  * The two sums that end presigning, δ·G = Σ Δ_j and δ·PK = Σ S_j, and all that is known of an element of the batch when one of them fails.
  *
  * All individual proofs hold by then, so a failing sum means that somebody's δ_j or S_j is not what its ciphertexts say. Only the error rounds of
- * cggmp24.md §6.8 can tell whose: {@link sumFailed} is the one door to them. The run is dead either way.
+ * cggmp24.md §6.8 can tell whose (identify.ts): {@link sumFailed} is the one door to them. The run is dead either way.
  */
-import { Fault } from '../base/errors.ts';
+import type { Fault } from '../base/errors.ts';
 import { G, modQ, mulPublic, sum, type Point } from '../curve/secp256k1.ts';
+import type { PaillierPublic, PaillierSecret } from '../core/types.ts';
 import type { ProofContext } from '../proofs/context.ts';
 import type { Rounds } from '../protocol/rounds.ts';
+import { identify, type Mask, type Sum } from './identify.ts';
 import type { Output, Products } from './presign-messages.ts';
-
-/** The mask −β (or −β̂) that one multiplication hides its product with, and the nonces it was encrypted with. Secret. */
-export interface Mask {
-  readonly beta: bigint;
-  /** Nonce under the peer's key, of D. */
-  readonly s: bigint;
-  /** Nonce under the own key, of F. */
-  readonly r: bigint;
-}
 
 /**
  * One element of a batch as this party sees it at the end. The public half is the same at all signers: it comes from echoed messages. The secret half
@@ -32,6 +25,8 @@ export interface Element {
   readonly context: (label: string, prover: number, verifier?: number) => ProofContext;
   readonly public: {
     readonly publicKey: Point;
+    /** N_j by position. */
+    readonly paillier: readonly PaillierPublic[];
     /** K_j and X_j by position. */
     readonly K: readonly bigint[];
     readonly X: readonly Point[];
@@ -44,6 +39,7 @@ export interface Element {
     readonly outputs: readonly Pick<Output, 'delta' | 'S' | 'Delta'>[];
   };
   readonly secret: {
+    readonly paillier: PaillierSecret;
     readonly k: bigint;
     readonly gamma: bigint;
     readonly x: bigint;
@@ -52,9 +48,6 @@ export interface Element {
     readonly masks: ReadonlyMap<number, { readonly byGamma: Mask; readonly byX: Mask }>;
   };
 }
-
-/** Which sum fails. The first decides: when δ is wrong the sum of S_j fails as well, and proves nothing. */
-export type Sum = 'delta' | 'chi';
 
 export const totalDelta = ({ public: { outputs } }: Element): bigint => modQ(outputs.reduce((total, { delta }) => total + delta, 0n));
 
@@ -71,8 +64,36 @@ export function failingSum(element: Element): Sum | undefined {
 
 const EQUATIONS: Readonly<Record<Sum, string>> = { delta: 'δ·G = Σ Δ_j', chi: 'δ·PK = Σ S_j' };
 
-/** What follows a failing sum; ends with a fault in any case. `round` is the name of the round of the summands. */
-export function sumFailed(_rounds: Rounds, _element: Element, failing: Sum, round: string): Promise<Fault> {
-  const equation = EQUATIONS[failing];
-  return Promise.resolve(new Fault([], `${equation} does not hold: a signer gave a wrong value in ${round}`, { round, detail: equation }));
+/**
+ * What follows a failing sum: the error round of it.
+ * @throws Fault naming whose summand was wrong
+ */
+export function sumFailed(rounds: Rounds, element: Element, failing: Sum): Promise<Fault> {
+  const { index, secret } = element;
+  rounds.tracer.work(`error round for ${EQUATIONS[failing]}`, 0, 1);
+  return identify({
+    rounds,
+    parameters: element.context('', rounds.me).parameters,
+    index,
+    sum: failing,
+    context: (label, prover, receiver) => ({
+      ...element.context(label, prover),
+      ...(receiver !== undefined && { index: receiver }),
+    }),
+    element: {
+      parties: rounds.n,
+      paillier: (j) => (j === rounds.me ? secret.paillier : element.public.paillier[j]!),
+      K: (j) => element.public.K[j]!,
+      X: (j) => element.public.X[j]!,
+      Gamma_: (j) => element.public.Gammas[j]!,
+      Gamma: () => element.public.Gamma,
+      products: element.public.products,
+      output: (j) => element.public.outputs[j]!,
+    },
+    secrets: {
+      paillier: secret.paillier,
+      factor: failing === 'delta' ? secret.gamma : secret.x,
+      mask: (j) => secret.masks.get(j)![failing === 'delta' ? 'byGamma' : 'byX'],
+    },
+  });
 }

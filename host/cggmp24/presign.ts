@@ -39,7 +39,8 @@ import {
   type Multiplied,
   type Products,
 } from './presign-messages.ts';
-import { failingSum, sumFailed, totalDelta, type Element, type Mask } from './presign-sums.ts';
+import type { Mask } from './identify.ts';
+import { failingSum, sumFailed, totalDelta, type Element } from './presign-sums.ts';
 import { openingCommitment, presignatureId, presignatureProblem, type Presignature } from './presignature.ts';
 import { demandUnits, judge, together, verifyEach } from './verify-each.ts';
 
@@ -236,7 +237,7 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   const ended = elements.map(endOf);
   for (const element of ended) {
     const failing = failingSum(element);
-    if (failing !== undefined) throw await sumFailed(rounds, element, failing, messages.delta.name);
+    if (failing !== undefined) throw await sumFailed(rounds, element, failing);
   }
   return ended.map(presignatureOf);
 
@@ -324,6 +325,7 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
       context: (label, prover, verifier) => context(k, label, prover, verifier),
       public: {
         publicKey,
+        paillier: positions.map(paillier),
         K: positions.map((j) => first(j, k).K),
         X,
         Gammas: positions.map((j) => second(j, k).Gamma),
@@ -332,6 +334,7 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
         outputs: positions.map((j) => (j === me ? message : third.get(j)![k]!)),
       },
       secret: {
+        paillier: own.paillier,
         k: k_i,
         gamma,
         x,

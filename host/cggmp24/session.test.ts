@@ -22,6 +22,7 @@ const binding: SessionBinding = {
   path: [0, 1],
   message: bitcoinSighash(utf8('message')),
   shares: sharesHash([0, 2], [G, G.double(), G]),
+  count: 3,
 };
 
 describe('session id', () => {
@@ -48,6 +49,7 @@ describe('session id', () => {
       { path: [0] },
       { path: [] },
       { message: bitcoinSighash(utf8('other')) },
+      { count: 4 },
       { shares: sharesHash([0, 1], [G, G.double(), G]) },
       { shares: sharesHash([0, 2], [G, G.double(), G.double()]) },
     ];
@@ -74,7 +76,7 @@ describe('session id', () => {
     const expected = sha256(
       B(utf8('sid/v1')), B(utf8('presign')), B(utf8('production')), B(binding.nonce),
       U(2), ...binding.identities.map(B), U(2), U(3), B(utf8('key')), U(1), B(G.toBytes(true)), B(binding.auxHash!),
-      U(2), U(0), U(1), B(binding.message!.digest), B(binding.shares!),
+      U(2), U(0), U(1), B(binding.message!.digest), B(binding.shares!), U(3),
     ); // prettier-ignore
     expect(sessionId(binding)).toEqual(expected);
   });

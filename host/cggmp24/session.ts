@@ -36,6 +36,26 @@ export interface SessionBinding {
   readonly message?: Sighash;
   /** {@link sharesHash}, for runs that use a key: who takes part with which public share. */
   readonly shares?: Uint8Array;
+  /** How many presignatures the run makes. */
+  readonly count?: number;
+}
+
+/** A binding as bytes and numbers, absent parts empty: all that the sid is a hash of, and no more. It is what a file of evidence carries. */
+export interface SessionRecord {
+  readonly protocol: string;
+  readonly parameters: Parameters['name'];
+  readonly nonce: Uint8Array;
+  readonly identities: readonly Uint8Array[];
+  readonly t: number;
+  readonly n: number;
+  readonly keyId: string;
+  readonly epoch: number;
+  readonly publicKey: Point | undefined;
+  readonly auxHash: Uint8Array;
+  readonly path: readonly number[];
+  readonly message: Uint8Array;
+  readonly shares: Uint8Array;
+  readonly count: number;
 }
 
 /**
@@ -52,26 +72,38 @@ const NONCE_BYTES = 16;
 const EMPTY = new Uint8Array();
 
 /** @throws Refusal when the nonce is short or an identity occurs twice. */
-export function sessionId(binding: SessionBinding): Uint8Array {
-  const { protocol, parameters, nonce, identities, t, n, keyId, epoch, publicKey, auxHash, path, message, shares } = binding;
+export const sessionId = (binding: SessionBinding): Uint8Array => sessionIdOf(sessionRecord(binding));
+
+export const sessionRecord = ({ parameters, keyId, epoch, publicKey, auxHash, path, message, shares, count, ...rest }: SessionBinding) =>
+  ({
+    ...rest,
+    parameters: parameters.name,
+    keyId: keyId ?? '',
+    epoch: epoch ?? 0,
+    publicKey,
+    auxHash: auxHash ?? EMPTY,
+    path: path ?? [],
+    message: message === undefined ? EMPTY : Sighash.digestOf(message),
+    shares: shares ?? EMPTY,
+    count: count ?? 0,
+  }) satisfies SessionRecord;
+
+/** @throws Refusal when the nonce is short or an identity occurs twice. */
+export function sessionIdOf(record: SessionRecord): Uint8Array {
+  const { protocol, parameters, nonce, identities, t, n, keyId, epoch, publicKey, auxHash, path, message, shares, count } = record;
   if (nonce.length < NONCE_BYTES) {
     throw new Refusal('short_nonce', 'nonce', `a session nonce of ${nonce.length} bytes`, `Use at least ${NONCE_BYTES} random bytes.`);
   }
   if (new Set(identities.map((key) => key.join())).size !== identities.length) {
     throw new Refusal('duplicate_identity', 'identities', 'two participants have the same identity key', 'List every participant once.');
   }
-  const transcript = new Transcript('sid/v1').text(protocol).text(parameters.name).bytes(nonce);
+  const transcript = new Transcript('sid/v1').text(protocol).text(parameters).bytes(nonce);
   transcript.list(identities, (hash, key) => hash.bytes(key));
-  transcript.u32(t).u32(n);
-  transcript.bytes(keyId === undefined ? EMPTY : utf8(keyId)).u32(epoch ?? 0);
+  transcript.u32(t).u32(n).bytes(utf8(keyId)).u32(epoch);
   if (publicKey === undefined) transcript.bytes(EMPTY);
   else transcript.point(publicKey);
-  transcript.bytes(auxHash ?? EMPTY);
-  transcript.list(path ?? [], (hash, step) => hash.u32(step));
-  return transcript
-    .bytes(message === undefined ? EMPTY : Sighash.digestOf(message))
-    .bytes(shares ?? EMPTY)
-    .digest();
+  transcript.bytes(auxHash).list(path, (hash, step) => hash.u32(step));
+  return transcript.bytes(message).bytes(shares).u32(count).digest();
 }
 
 /** What a run of presigning or interactive signing is bound to, taken from the key and the auxiliary data themselves. */
@@ -88,21 +120,16 @@ export interface SigningSession {
   readonly identities: readonly Uint8Array[];
   readonly child?: Child;
   readonly message?: Sighash;
+  /** Presignatures of the run, 1 when absent. */
+  readonly count?: number;
 }
 
 /** The sid of a presigning or signing run. */
-export const signingSessionId = ({
-  protocol,
-  signers,
-  key,
-  aux,
-  parameters,
-  nonce,
-  identities,
-  child,
-  message,
-}: SigningSession): Uint8Array =>
-  sessionId({
+export const signingSessionId = (session: SigningSession): Uint8Array => sessionId(signingBinding(session));
+
+export function signingBinding(session: SigningSession): SessionBinding {
+  const { protocol, signers, key, aux, parameters, nonce, identities, child, message, count = 1 } = session;
+  return {
     protocol,
     parameters,
     nonce,
@@ -114,6 +141,8 @@ export const signingSessionId = ({
     publicKey: additiveKey(key.publicKey, child),
     auxHash: aux.hash,
     shares: sharesHash(signers, key.X),
+    count,
     ...(child !== undefined && { path: child.path }),
     ...(message !== undefined && { message }),
-  });
+  };
+}

@@ -56,11 +56,13 @@ describe('every field of every message of signing', async () => {
     ['encrypted', { '[].Co': 'harmless' }], // its author cannot open it, and is named when it tries
     // Only the receiver has the proof that D and F of a product have to fit; the others see units.
     ['products', { '[].products': 'concerned', ...inEach('[].products[]', ['', '.D', '.F', '.hatD', '.hatF'], 'concerned') }],
-    ['delta', { '[].delta': 'unnamed', '[].S': 'unnamed' }],
+    ['delta', {}],
     ['partial', {}],
   ])('%s, for everybody', async (name, effects) => {
     const { protocol, rounds, changes } = three;
-    await expectEffects(rounds[name], changes(name).filter(({ field }) => !field.includes('.elog')), { protocol, liar: LIAR, effects }); // prettier-ignore
+    // Wrong summands go to the error rounds, in which a liar that believes its own sums says nothing: see presign-faults and evidence/error-rounds.
+    const elsewhere = (field: string) => field.includes('.elog') || (name === 'delta' && ['[].delta', '[].S'].includes(field));
+    await expectEffects(rounds[name], changes(name).filter(({ field }) => !elsewhere(field)), { protocol, liar: LIAR, effects }); // prettier-ignore
   });
   test.each<RoundName>(['products', 'delta'])('%s, Π^elog', async (name) => {
     const { protocol, rounds, changes } = two;
@@ -76,11 +78,11 @@ describe('every field of every message of signing', async () => {
   });
 
   test.each<[RoundName, Effect]>([
-    ['encrypted', 'unnamed'], // the echo shows that views differ, and no more
+    ['encrypted', 'named'],
     ['encryptedProofs', 'named'],
-    ['products', 'unnamed'],
+    ['products', 'named'],
     ['productProofs', 'named'],
-    ['delta', 'unnamed'],
+    ['delta', 'named'],
     ['partial', 'named'],
   ])('%s, for one victim of two', async (name, effect) => {
     const { protocol, rounds, changes } = three;

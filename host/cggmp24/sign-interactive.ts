@@ -58,7 +58,7 @@ export async function signInteractive({ message, session, ...options }: Interact
     // The same fault, with the signed share as evidence.
     throw blame(
       rounds,
-      error.culprits.map((peer) => ({ peer, round: partialRound, reason: error.reason })),
+      error.culprits.map((peer) => ({ peer, round: partialRound, check: 'partial', reason: error.reason })),
     );
   }
 }

@@ -6,9 +6,7 @@ import { Fault, invariant } from '../base/errors.ts';
 import { coprime, type Core } from '../core/types.ts';
 import type { Verdicts } from '../proofs/batch.ts';
 import { ProofRejected } from '../proofs/context.ts';
-import type { Round, Rounds } from '../protocol/rounds.ts';
-
-type AnyRound = Round<unknown, 'echo' | 'broadcast' | 'p2p'>;
+import type { AnyRound, Rounds } from '../protocol/rounds.ts';
 
 /** A condition on a peer's message that is no proof of knowledge, such as an opening that must match its commitment. */
 export class CheckFailed extends Error {
@@ -82,13 +80,13 @@ export async function verifyEach(rounds: Rounds, checks: Readonly<Record<string,
     }),
   );
 
-  const failures: { peer: number; round: AnyRound; reason: string }[] = [];
+  const failures: Failure[] = [];
   for (const [k, result] of results.entries()) {
     if (result.status === 'fulfilled') continue;
     const { peer, name, round } = listed[k]!;
     const error: unknown = result.reason;
     if (!blames(error)) throw error;
-    failures.push({ peer, round, reason: `${name}: ${error.message}` });
+    failures.push({ peer, round, check: name, reason: `${name}: ${error.message}` });
   }
   if (failures.length > 0) throw blame(rounds, failures);
   invariant(
@@ -97,13 +95,22 @@ export async function verifyEach(rounds: Rounds, checks: Readonly<Record<string,
   );
 }
 
-/** One fault for all culprits; the evidence is the signed message of the first. */
-export function blame(rounds: Rounds, failures: readonly { peer: number; round: AnyRound; reason: string }[]): Fault {
-  const [first] = failures;
+interface Failure {
+  readonly peer: number;
+  readonly round: AnyRound;
+  /** What failed, by the name that a third party knows it by. */
+  readonly check: string;
+  readonly reason: string;
+}
+
+/** One fault for all culprits, with a claim for every check that failed; the signed message is that of the first. */
+export function blame(rounds: Rounds, failures: readonly Failure[]): Fault {
+  const faults = failures.map(({ peer, round, check, reason }) => rounds.fault(peer, round, reason, check));
+  const [first] = faults;
   invariant(first !== undefined, 'a fault has a reason');
   const culprits = [...new Set(failures.map(({ peer }) => peer))].sort((a, b) => a - b);
-  const { evidence } = rounds.fault(first.peer, first.round, first.reason);
-  return new Fault(culprits, [...new Set(failures.map(({ reason }) => reason))].join('; '), evidence);
+  const claims = faults.flatMap(({ evidence }) => evidence.claims ?? []);
+  return new Fault(culprits, [...new Set(failures.map(({ reason }) => reason))].join('; '), { ...first.evidence, claims });
 }
 
 /**

@@ -15,6 +15,8 @@ export const EXIT = {
   notFound: 5,
   conflict: 6,
   paymentFailed: 7,
+  notProven: 8,
+  malformed: 9,
 } as const;
 
 /** The API answered with a problem document. */

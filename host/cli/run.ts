@@ -3,6 +3,7 @@ import { VERSION } from '../base/version.ts';
 import { Command, CommanderError } from 'commander';
 import { registerCluster } from './commands/cluster.ts';
 import { registerCompletion } from './commands/completion.ts';
+import { registerEvidence } from './commands/evidence.ts';
 import { registerLocal } from './commands/local.ts';
 import { exitOf } from './commands/options.ts';
 import { registerSend } from './commands/send.ts';
@@ -50,13 +51,14 @@ function createProgram(io: Io): Command {
     .option('--data <folder>', 'folder of the local cluster', './data')
     .addHelpText(
       'after',
-      '\nExit codes: 0 done, 1 failed, 2 bad usage or input, 3 not reachable, 4 not authorised, 5 not found, 6 conflict, 7 payment not sent.',
+      '\nExit codes: 0 done, 1 failed, 2 bad usage or input, 3 not reachable, 4 not authorised, 5 not found, 6 conflict, 7 payment not sent, 8 and 9 evidence not proven or malformed.',
     );
   registerWallet(program, io);
   registerSend(program, io);
   registerTransactions(program, io);
   registerCluster(program, io);
   registerLocal(program, io);
+  registerEvidence(program, io);
   registerCompletion(program, io);
   return program;
 }

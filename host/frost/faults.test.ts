@@ -35,7 +35,7 @@ describe('every field of every message of FROST key generation', async () => {
   });
 
   test.each<[keyof typeof rounds, Effect]>([
-    ['commit', 'unnamed'], // the echo shows that views differ, and no more
+    ['commit', 'named'],
     ['open', 'named'],
     ['share', 'named'],
     ['confirm', 'named'],

@@ -228,7 +228,7 @@ describe('a dishonest party in key generation is named by everybody', () => {
       onMessage: (_from, _to, round) => sent.push(round),
     }).run(honest(2));
     for (const fault of faults(results))
-      expect(fault).toMatchObject({ name: 'Fault', culprits: [], reason: expect.stringContaining('different messages') });
+      expect(fault).toMatchObject({ name: 'Fault', culprits: [1], reason: expect.stringContaining('different messages') });
     expect(sent).not.toContain('frost-dkg/open');
   });
 

@@ -50,9 +50,9 @@ export const confirmRound = broadcastRound(
 
 export type Opening = Infer<ReturnType<typeof openRound>['codec']>;
 
-const COMMITMENT_TAG = 'frost-dkg/v1';
+export const COMMITMENT_TAG = 'frost-dkg/v1';
 /** What V_i commits to: session, author, φ_i, the proof, and c_i; then u_i. The chain code inside, or the last to speak would choose it. */
-const committed =
+export const committed =
   (sid: Uint8Array, author: number, { phi, possession, chainCode }: Opening) =>
   (transcript: Transcript): void => {
     transcript
@@ -80,7 +80,7 @@ export function deal(random: Random, party: number, t: number): { f: Polynomial;
 }
 
 /** f_j(x_i)·G = Σ_k x_i^k·φ_{j,k} with x_i = i + 1 */
-const shareHolds = (share: bigint, phi: readonly Point[], receiver: number): boolean =>
+export const shareHolds = (share: bigint, phi: readonly Point[], receiver: number): boolean =>
   mul(G, share).equals(evaluateCommitment(phi, shamirPoint(receiver)));
 
 /** What all parties must have equal before the key counts (§6.3). */
@@ -132,9 +132,10 @@ export async function keygen(options: {
   // Part 1: open. Length and identity points are checked by the codec of the round.
   const openings = new Map(await rounds.broadcast(open, opening));
   for (const [j, theirs] of openings) {
-    if (!opens(V.get(j)!, COMMITMENT_TAG, committed(sid, j, theirs), theirs.u)) throw rounds.fault(j, open, 'commitment does not open');
+    if (!opens(V.get(j)!, COMMITMENT_TAG, committed(sid, j, theirs), theirs.u))
+      throw rounds.fault(j, open, 'commitment does not open', 'opening');
     // μ_j·G = R_j + c_j·φ_{j,0}
-    if (!verifyPossession(j, theirs.phi[0]!, theirs.possession)) throw rounds.fault(j, open, 'invalid proof of possession');
+    if (!verifyPossession(j, theirs.phi[0]!, theirs.possession)) throw rounds.fault(j, open, 'invalid proof of possession', 'possession');
   }
   openings.set(me, opening);
 
@@ -162,7 +163,8 @@ export async function keygen(options: {
   const confirmed = await rounds.broadcast(confirmRound, { digest, complaint: undefined });
   judge(rounds, openings, confirmed);
   for (const [j, theirs] of confirmed) {
-    if (theirs.digest === undefined || !equalBytes(theirs.digest, digest)) throw rounds.fault(j, confirmRound, 'confirms another result');
+    if (theirs.digest === undefined || !equalBytes(theirs.digest, digest))
+      throw rounds.fault(j, confirmRound, 'confirms another result', 'confirmation');
   }
   return share;
 }
@@ -174,7 +176,8 @@ async function receiveShares(rounds: Rounds, openings: ReadonlyMap<number, Openi
   try {
     const shares = await rounds.send(shareRound, new Map(rounds.peers.map((j) => [j, evaluate(f, shamirPoint(j))])));
     for (const [j, share] of shares) {
-      if (!shareHolds(share, openings.get(j)!.phi, rounds.me)) throw rounds.fault(j, shareRound, 'share does not match the commitment');
+      if (!shareHolds(share, openings.get(j)!.phi, rounds.me))
+        throw rounds.fault(j, shareRound, 'share does not match the commitment', 'share');
     }
     return new Map(shares);
   } catch (error) {
@@ -197,12 +200,13 @@ function judge(rounds: Rounds, openings: ReadonlyMap<number, Opening>, messages:
     if (complaint === undefined) continue;
     const { dealer, signed } = complaint;
     const revealed = dealer < rounds.n ? rounds.reopen(shareRound, dealer, complainer, signed) : 'forged';
-    if (revealed === 'forged') throw rounds.fault(complainer, confirmRound, 'complaint without a share signed by the accused');
+    if (revealed === 'forged') throw rounds.fault(complainer, confirmRound, 'complaint without a share signed by the accused', 'complaint');
     if (revealed !== 'malformed' && shareHolds(revealed.message, openings.get(dealer)!.phi, complainer)) {
-      throw rounds.fault(complainer, confirmRound, `complaint about a correct share of party ${dealer}`);
+      throw rounds.fault(complainer, confirmRound, `complaint about a correct share of party ${dealer}`, 'complaint');
     }
     const reason = `share to party ${complainer} does not match the commitment`;
-    throw new Fault([dealer], reason, { round: shareRound.name, detail: reason, signed });
+    const claims = [{ accused: dealer, check: 'share', round: shareRound.name, to: complainer }];
+    throw new Fault([dealer], reason, { round: shareRound.name, detail: reason, claims, signed });
   }
 }
 

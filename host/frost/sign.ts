@@ -26,7 +26,12 @@ export const nonceRound = broadcastRound('frost-sign/commit', struct({ D: point,
 export const signatureShareRound = broadcastRound('frost-sign/share', struct({ z: scalar, view: bytes(32) }));
 
 /** What a signature share was made for: session, key, message, and the commitments of all signers. */
-const viewOf = (sid: Uint8Array, key: FrostShare, message: TaprootSighash, commitments: readonly NonceCommitment[]): Uint8Array =>
+export const viewOf = (
+  sid: Uint8Array,
+  key: Pick<FrostShare, 'keyId' | 'epoch' | 'P'>,
+  message: TaprootSighash,
+  commitments: readonly NonceCommitment[],
+): Uint8Array =>
   new Transcript('frost-sign/view/v1')
     .bytes(sid)
     .text(key.keyId)
@@ -84,7 +89,9 @@ export async function sign(options: {
     if (result.cheaters === undefined) return result.signature;
     invariant(!result.cheaters.includes(share.index), 'our own signature share does not verify');
     const culprits = result.cheaters.map((index) => signers.indexOf(index));
-    throw new Fault(culprits, 'wrong signature share', rounds.fault(culprits[0]!, signatureShareRound, 'wrong signature share').evidence);
+    const faults = culprits.map((a) => rounds.fault(a, signatureShareRound, 'wrong signature share', 'signature-share'));
+    const claims = faults.flatMap(({ evidence }) => evidence.claims ?? []);
+    throw new Fault(culprits, 'wrong signature share', { ...faults[0]!.evidence, claims });
   } finally {
     nonces.erase();
   }

@@ -3,8 +3,9 @@
  * and sends for it.
  */
 import { equalBytes } from '../base/bytes.ts';
-import { bytesUpTo, encode, struct } from '../base/codec.ts';
+import { encode } from '../base/codec.ts';
 import { Abandoned, Defect, Fault, Silence } from '../base/errors.ts';
+import { conflictingMessages } from '../protocol/signed.ts';
 import { MAX_BODY_BYTES, MAX_ROUND_BYTES } from './frame.ts';
 import type { MeshSession, NodeId } from './types.ts';
 
@@ -14,9 +15,6 @@ export interface SessionLimits {
   /** Bytes that one party may send in one session. */
   readonly partyBytes: number;
 }
-
-/** Evidence of equivocation: the two messages as they came, each signed by its author. */
-export const conflictingMessages = struct({ first: bytesUpTo(MAX_BODY_BYTES), second: bytesUpTo(MAX_BODY_BYTES) });
 
 const MAX_CLAIM_BYTES = 256;
 /** A timer that fires this late shows that the process was stopped; messages may be waiting to be read. */

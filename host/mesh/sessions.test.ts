@@ -8,7 +8,7 @@ import { createRounds, echoRound, p2pRound, broadcastRound, type Rounds } from '
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { conflictingMessages } from './session.ts';
+import { conflictingMessages } from '../protocol/signed.ts';
 import { createSessionHub, type HubLimits } from './sessions.ts';
 import { memoryMesh } from './testing/memory-mesh.ts';
 import type { Frame } from './types.ts';

@@ -21,6 +21,7 @@ import { readCredentials } from '../pki/authority.ts';
 import { openIdentity } from '../pki/identity.ts';
 import { productionParameters } from '../proofs/parameters.ts';
 import { openBurnJournal } from '../storage/burns.ts';
+import { privateFolder, writeDurably } from '../storage/files.ts';
 import { migrate } from '../storage/migrate.ts';
 import { openRecords } from '../storage/records/index.ts';
 import { createVault, openVault, vaultExists } from '../storage/vault.ts';
@@ -103,7 +104,14 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
     listen: { host: config.mesh.host, port: config.mesh.port },
     logger,
   });
+  const evidence = join(config.node.data, 'evidence');
   const wallet = await createWalletNode({
+    evidence: {
+      async write(name, file) {
+        await privateFolder(evidence);
+        await writeDurably(join(evidence, name), file);
+      },
+    },
     self: id,
     members: config.cluster.members.map((member) => member.id),
     clusterId: fromHex(config.cluster.id),

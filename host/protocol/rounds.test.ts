@@ -1,8 +1,10 @@
 import { generateKeyPairSync, sign, verify } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { struct, u32 } from '../base/codec.ts';
+import { decode, encode, struct, u32 } from '../base/codec.ts';
 import { Abandoned, Fault, Silence } from '../base/errors.ts';
 import { broadcastRound, createRounds, echoRound, p2pRound, type Channel, type Identity, type Rounds } from './rounds.ts';
+import { conflictingMessages, disputeCodec, echoHash } from './signed.ts';
+import { sha256 } from './transcript.ts';
 import { memoryNetwork, tamper, values } from './testing/network.ts';
 
 const sid = new Uint8Array(32).fill(1);
@@ -63,15 +65,107 @@ describe('rounds', () => {
     }
   });
 
-  test('different messages to different peers in an echo round end the run before the next round, and blame nobody without proof', async () => {
+  test('different messages to different peers in an echo round end the run before the next round: all name who sent them', async () => {
     const sent: string[] = [];
     const results = await memoryNetwork(4, sid, {
       override: tamper(2, hello, ({ n }) => ({ n: n + 100 }), 3),
       onMessage: (_from, _to, round) => sent.push(round),
     }).run(protocol);
-    for (const result of outcome(results))
-      expect(result).toMatchObject({ name: 'Fault', culprits: [], reason: expect.stringContaining('different messages') });
+    for (const result of outcome(results)) {
+      expect(result).toMatchObject({ name: 'Fault', culprits: [2], reason: expect.stringContaining('party 2 signed two') });
+      expect((result as Fault).evidence.claims).toEqual([{ accused: 2, check: 'equivocation', round: 'hello' }]);
+    }
     expect(sent).not.toContain('open');
+  });
+
+  describe('an echo of what was not sent', () => {
+    const wrong = new Uint8Array(32).fill(9);
+    const honest = (results: PromiseSettledResult<unknown>[]) => outcome(results).filter((_, i) => i !== 2);
+
+    test('to all: they compare signatures, find none that differ, and name who echoed it', async () => {
+      const results = await memoryNetwork(4, sid, {
+        // It is told of wrong echoes itself, and so takes part in the comparison.
+        override: (from, to, round, payload) => ((from === 2 || to === 2) && round === 'hello/echo' ? wrong : payload),
+      }).run(protocol);
+      for (const result of honest(results)) {
+        expect(result).toMatchObject({ name: 'Fault', culprits: [2], reason: expect.stringContaining('echoed what it cannot show') });
+        expect((result as Fault).evidence.claims).toEqual([{ accused: 2, check: 'echo', round: 'hello' }]);
+      }
+    });
+
+    test('with a made-up message in support: the signature in it is nobody’s', async () => {
+      const digests = [0, 1, 2, 3].map((j) => (j === 1 ? wrong : sha256(encode(hello.codec, { n: j }))));
+      const results = await memoryNetwork(4, sid, {
+        override: (from, to, round, payload) => {
+          if (to === 2 && round === 'hello/echo') return wrong;
+          if (from !== 2 || !round.startsWith('hello/')) return payload;
+          if (round === 'hello/echo') return echoHash(sid, 'hello', digests);
+          const shown = decode(disputeCodec(4), payload);
+          return encode(disputeCodec(4), shown.map((entry, j) => (j === 1 ? { ...entry, digest: wrong } : entry))); // prettier-ignore
+        },
+      }).run(protocol);
+      for (const result of honest(results)) expect(result).toMatchObject({ culprits: [2], evidence: { claims: [{ check: 'echo' }] } });
+    });
+
+    test('to one alone: the victim names its author, the others blame nobody', async () => {
+      const results = await memoryNetwork(4, sid, {
+        override: (from, to, round, payload) =>
+          ((from === 3 && to === 2) || (from === 2 && to === 3)) && round === 'hello/echo' ? wrong : payload,
+      }).run(protocol);
+      const [zero, one, , three] = outcome(results);
+      expect(three).toMatchObject({ culprits: [2], evidence: { claims: [{ accused: 2, check: 'echo', round: 'hello' }] } });
+      for (const other of [zero, one]) expect(other).toMatchObject({ name: 'Fault', culprits: [] });
+    });
+
+    test('and silence afterwards names the silent party', async () => {
+      const results = await memoryNetwork(4, sid, {
+        override: (from, to, round, payload) =>
+          round === 'hello/echo' && (from === 2 || to === 2) ? wrong : from === 2 && round === 'hello/dispute' ? undefined : payload,
+      }).run(protocol);
+      for (const result of honest(results)) expect(result).toMatchObject({ culprits: [2] });
+    });
+  });
+
+  test('two messages in one place that the channel got are a claim, when their author signed both', async () => {
+    const identity = keyPairIdentity();
+    const sent: Uint8Array[] = [];
+    const nobody: Channel = {
+      send: (_to, _round, message) => void sent.push(message),
+      receive: () => Promise.reject(new Silence([1], 'open')),
+    };
+    for (const n of [1, 2]) {
+      const author = createRounds({ sid, me: 0, n: 2, channel: nobody, identity });
+      await author.broadcast(open, { n }).catch(() => undefined);
+    }
+    const [first, second] = sent as [Uint8Array, Uint8Array];
+    const receive = (a: Uint8Array, b: Uint8Array) => {
+      const signed = encode(conflictingMessages, { first: a, second: b });
+      const fault = new Fault([0], 'equivocation', { round: 'open', detail: 'two', signed });
+      const channel: Channel = { send: () => undefined, receive: () => Promise.reject(fault) };
+      return createRounds({ sid, me: 1, n: 2, channel, identity }).broadcast(open, { n: 3 }).catch((error: unknown) => error); // prettier-ignore
+    };
+    expect(await receive(first, second)).toMatchObject({
+      culprits: [0],
+      evidence: { claims: [{ accused: 0, check: 'equivocation', round: 'open' }] },
+    });
+    for (const other of [first, second.with(9, second[9]! ^ 1)]) {
+      const fault = (await receive(first, other)) as Fault;
+      expect(fault.culprits).toEqual([0]);
+      expect(fault.evidence.claims).toBeUndefined();
+    }
+  });
+
+  test('what a party that left has complained of is read in place of its message', async () => {
+    const results = await memoryNetwork(3, sid).run(async (rounds) => {
+      if (rounds.me === 1) {
+        rounds.complain([Uint8Array.of(1, 2, 3)]);
+        throw new Error('leaving');
+      }
+      await rounds.broadcast(open, { n: 1 }).catch((error: unknown) => expect(error).toBeInstanceOf(Abandoned));
+      return rounds.complaints();
+    });
+    for (const i of [0, 2]) expect(outcome(results)[i]).toBe('ok');
+    expect((results[0] as PromiseFulfilledResult<Map<number, Uint8Array[]>>).value.get(1)).toEqual([Uint8Array.of(1, 2, 3)]);
   });
 
   test.each([

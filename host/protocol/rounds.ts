@@ -3,12 +3,31 @@
  * or `send`; every call sends this party's message and resolves with exactly one valid message from each peer, or throws a fault that names
  * who broke the round. How bytes travel is the {@link Channel}'s business: an array in a test, the mesh in a node.
  *
- * Every message is signed by its author over (sid, round, receiver, bytes), so a bad message is evidence for others (cggmp24.md §2.5, 6.8).
+ * Every message is signed by its author and kept until the run ends (signed.ts), so a bad message is evidence for others (cggmp24.md §2.5, 6.8).
  */
 import { equalBytes } from '../base/bytes.ts';
-import { bytes, bytesUpTo, decode, DecodeError, encode, struct, versioned, type Codec } from '../base/codec.ts';
-import { Fault } from '../base/errors.ts';
-import { sha256, Transcript } from './transcript.ts';
+import { bytesUpTo, decode, DecodeError, encode, list, struct, type Codec } from '../base/codec.ts';
+import { Abandoned, Fault, type Claim } from '../base/errors.ts';
+import {
+  conflictingMessages,
+  decodeOr,
+  disputeCodec,
+  disputeName,
+  echoCodec,
+  echoHash,
+  echoName,
+  envelope,
+  EVERYBODY,
+  MAX_MESSAGE_BYTES,
+  MessageLog,
+  sealed,
+  signedDigest,
+  signedPart,
+  type SignedMessage,
+} from './signed.ts';
+import { sha256 } from './transcript.ts';
+
+export { echoHash, envelope, EVERYBODY, MAX_MESSAGE_BYTES, signedDigest, signedPart } from './signed.ts';
 
 /** Bytes in and out of one session. */
 export interface Channel {
@@ -30,12 +49,22 @@ export interface Round<T, Delivery extends 'echo' | 'broadcast' | 'p2p'> {
   readonly delivery: Delivery;
   readonly codec: Codec<T>;
 }
+export type AnyRound = Round<unknown, 'echo' | 'broadcast' | 'p2p'>;
 /** Reliable broadcast: the parties compare what they saw before anybody uses it. */
 export const echoRound = <T>(name: string, codec: Codec<T>): Round<T, 'echo'> => ({ name, delivery: 'echo', codec });
 /** The same message to everybody, without comparison. */
 export const broadcastRound = <T>(name: string, codec: Codec<T>): Round<T, 'broadcast'> => ({ name, delivery: 'broadcast', codec });
 /** One message per receiver, private between the two. */
 export const p2pRound = <T>(name: string, codec: Codec<T>): Round<T, 'p2p'> => ({ name, delivery: 'p2p', codec });
+
+/**
+ * The last message of a party that ends its run because of others: files of evidence for those who could not see the fault themselves. It is read
+ * only when its sender has left, in place of what the reader was waiting for.
+ */
+export const complaintRound = broadcastRound('complaint', list(bytesUpTo(MAX_MESSAGE_BYTES), { max: 8 }));
+/** Whether a complaint of these files is short enough to be sent. */
+export const sendable = (files: readonly Uint8Array[]): boolean =>
+  files.length <= 8 && files.reduce((total, file) => total + 4 + file.length, 4) <= MAX_MESSAGE_BYTES;
 
 /** Called as a run goes on; for progress displays, traces and profiles. Never given message contents. */
 export interface Tracer {
@@ -53,50 +82,23 @@ export interface Rounds {
   readonly tracer: Tracer;
   /** All indices but `me`, ascending. */
   readonly peers: readonly number[];
+  /** What others have signed in this run, as this party got it. */
+  readonly log: MessageLog;
+  /** @throws Fault of the equivocator, or of a party whose echo is not of what it was sent, when the parties saw different messages. */
   echo<T>(round: Round<T, 'echo'>, message: T): Promise<ReadonlyMap<number, T>>;
   broadcast<T>(round: Round<T, 'broadcast'>, message: T): Promise<ReadonlyMap<number, T>>;
   send<T>(round: Round<T, 'p2p'>, messages: ReadonlyMap<number, T>): Promise<ReadonlyMap<number, T>>;
-  /** A fault of `culprit` about its message of `round`, with the signed message as evidence. */
-  fault(culprit: number, round: Round<unknown, 'echo' | 'broadcast' | 'p2p'>, reason: string): Fault;
+  /** A fault of `culprit` about its message of `round`, with the signed message as evidence. `check` is what a third party can judge it by. */
+  fault(culprit: number, round: AnyRound, reason: string, check?: string): Fault;
   /**
    * Judges a private message that another party shows as evidence (`Evidence.signed`): what `from` really sent to `to` in `round` of this run.
    * `malformed`: it signed bytes that are no message of the round. `forged`: it never signed them, so nothing is shown about it.
    */
   reopen<T>(round: Round<T, 'p2p'>, from: number, to: number, signed: Uint8Array): { readonly message: T } | 'malformed' | 'forged';
-}
-
-const SIGNATURE_BYTES = 64;
-/** Largest payload of one protocol message: Π^mod and Π^prm of aux info are about 100 kB each. */
-export const MAX_MESSAGE_BYTES = 1 << 20;
-/** What travels: the payload and its author's signature. */
-export const envelope = versioned(1, struct({ payload: bytesUpTo(MAX_MESSAGE_BYTES), signature: bytes(SIGNATURE_BYTES) }));
-
-/** Stands for everybody as the receiver: a broadcast has one signature for all receivers. */
-export const EVERYBODY = 0xffffffff;
-/** What the author signs: the hash of the payload, so that a signature shows which message it was of without carrying it. */
-export const signedDigest = (sid: Uint8Array, round: string, from: number, to: number, digest: Uint8Array): Uint8Array =>
-  new Transcript('round-message/v1').bytes(sid).text(round).u32(from).u32(to).bytes(digest).preimage();
-export const signedPart = (sid: Uint8Array, round: string, from: number, to: number, payload: Uint8Array): Uint8Array =>
-  signedDigest(sid, round, from, to, sha256(payload));
-/**
- * h_i = SHA-256(T("echo"), B(sid), T(round), L(B(SHA-256(payload)))), payloads in index order, own included (§2.5). Hashes of the payloads are
- * hashed, so that whoever shows what a party echoed needs only the payloads that matter.
- */
-export const echoHash = (sid: Uint8Array, round: string, digests: readonly Uint8Array[]): Uint8Array =>
-  new Transcript('echo')
-    .bytes(sid)
-    .text(round)
-    .list(digests, (t, digest) => t.bytes(digest))
-    .digest();
-
-/** The decoded value, or `otherwise` when the bytes are not one. */
-function decodeOr<T, const W extends string>(otherwise: W, codec: Codec<T>, encoded: Uint8Array): T | W {
-  try {
-    return decode(codec, encoded);
-  } catch (error) {
-    if (!(error instanceof DecodeError)) throw error;
-    return otherwise;
-  }
+  /** Tells everybody why this party ends its run. Nothing is awaited: the channel delivers it before the end. */
+  complain(files: readonly Uint8Array[]): void;
+  /** What those parties that left have complained of, by party. */
+  complaints(): Promise<ReadonlyMap<number, readonly Uint8Array[]>>;
 }
 
 const silent: Tracer = { round: () => undefined, work: () => undefined };
@@ -111,51 +113,123 @@ export function createRounds(options: {
 }): Rounds {
   const { sid, me, n, channel, identity, tracer = silent } = options;
   const peers = Array.from({ length: n }, (_, j) => j).filter((j) => j !== me);
-  /** Signed originals by round and author, for evidence. */
-  const originals = new Map<string, Uint8Array>();
-  const key = (round: string, from: number) => `${from}/${round}`;
+  const log = new MessageLog();
+  const departed = new Set<number>();
 
-  const faultOf = (culprit: number, round: string, reason: string): Fault => {
-    const signed = originals.get(key(round, culprit));
-    return new Fault([culprit], reason, { round, detail: reason, ...(signed !== undefined && { signed }) });
+  const faultOf = (claims: readonly Claim[], reason: string, round: string, provable = true): Fault => {
+    const [{ accused, to = EVERYBODY }] = claims as readonly [Claim];
+    const original = log.find(round, accused, to);
+    const signed = original && sealed(original);
+    const culprits = [...new Set(claims.map((claim) => claim.accused))].sort((a, b) => a - b);
+    return new Fault(culprits, reason, { round, detail: reason, ...(provable && { claims }), ...(signed !== undefined && { signed }) });
   };
+  const receiverOf = (delivery: AnyRound['delivery']): { to?: number } => (delivery === 'p2p' ? { to: me } : {});
 
-  const seal = (round: string, to: number, payload: Uint8Array): Uint8Array =>
-    encode(envelope, { payload, signature: identity.sign(signedPart(sid, round, me, to, payload)) });
+  function seal(round: string, to: number, payload: Uint8Array): Uint8Array {
+    const digest = sha256(payload);
+    const signature = identity.sign(signedDigest(sid, round, me, to, digest));
+    if (to === EVERYBODY) log.add({ round, from: me, to, digest, signature, payload });
+    return encode(envelope, { payload, signature });
+  }
+
+  /** Keeps what `from` signed; `undefined` when it did not sign it. */
+  function admit(round: string, from: number, to: number, message: Uint8Array): SignedMessage | undefined {
+    const opened = decodeOr(undefined, envelope, message);
+    if (opened === undefined || !identity.verify(from, signedPart(sid, round, from, to, opened.payload), opened.signature))
+      return undefined;
+    const admitted = { round, from, to, digest: sha256(opened.payload), ...opened };
+    log.add(admitted);
+    return admitted;
+  }
+
+  async function receive(round: string, from: number, to: number): Promise<Uint8Array> {
+    try {
+      return await channel.receive(from, round);
+    } catch (error) {
+      if (error instanceof Abandoned) departed.add(error.by);
+      const both = error instanceof Fault && error.evidence.signed !== undefined && decodeOr(undefined, conflictingMessages, error.evidence.signed); // prettier-ignore
+      if (!both) throw error;
+      // The channel got two: evidence for others only where both are signed.
+      const proven = [both.first, both.second].every((message) => admit(round, from, to, message) !== undefined);
+      if (!proven || log.conflict(round, from, to) === undefined) throw error;
+      throw faultOf([{ accused: from, check: 'equivocation', round, ...(to === me && { to }) }], error.reason, round);
+    }
+  }
 
   async function open<T>(round: string, codec: Codec<T>, from: number, to: number): Promise<T> {
-    const message = await channel.receive(from, round);
+    const message = await receive(round, from, to);
+    const malformed = (problem: string) => `malformed message in round ${round}: ${problem}`;
+    const admitted = admit(round, from, to, message);
+    // What the party did not sign shows nobody else anything.
+    if (admitted === undefined) throw new Fault([from], malformed('signature: does not verify'), { round, detail: 'signature' });
     try {
-      const { payload, signature } = decode(envelope, message);
-      if (!identity.verify(from, signedPart(sid, round, from, to, payload), signature))
-        throw new DecodeError('signature', 'does not verify');
-      // Kept only now: what the party did not sign shows nobody else anything.
-      originals.set(key(round, from), message);
-      return decode(codec, payload);
+      return decode(codec, admitted.payload!);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      throw faultOf(from, round, `malformed message in round ${round}: ${error.message}`);
+      throw faultOf([{ accused: from, check: 'malformed', round, ...(to === me && { to }) }], malformed(error.message), round);
     }
   }
 
   async function collect<T>(round: string, codec: Codec<T>, to: number): Promise<Map<number, T>> {
-    // Every peer's message is awaited even when one fails, so that no rejection is left unhandled; the first fault in index order is thrown.
+    // Every peer's message is awaited even when one fails, so that no rejection is left unhandled; a fault that names somebody goes first.
     const settled = await Promise.allSettled(peers.map((from) => open(round, codec, from, to)));
-    const received = new Map<number, T>();
-    for (const [k, result] of settled.entries()) {
-      if (result.status === 'rejected') throw result.reason;
-      received.set(peers[k]!, result.value);
-    }
+    const failures = settled.flatMap((result) => (result.status === 'rejected' ? [result.reason as unknown] : []));
+    if (failures.length > 0) throw failures.find((error) => error instanceof Fault && error.culprits.length > 0) ?? failures[0];
     tracer.round(round, 'received');
-    return received;
+    return new Map(settled.map((result, k) => [peers[k]!, (result as PromiseFulfilledResult<T>).value]));
   }
 
   async function broadcast<T>(name: string, codec: Codec<T>, message: T): Promise<Map<number, T>> {
-    const sealed = seal(name, EVERYBODY, encode(codec, message));
-    originals.set(key(name, me), sealed);
-    for (const to of peers) channel.send(to, name, sealed);
+    const sealedMessage = seal(name, EVERYBODY, encode(codec, message));
+    for (const to of peers) channel.send(to, name, sealedMessage);
     tracer.round(name, 'sent');
     return collect(name, codec, EVERYBODY);
+  }
+
+  /**
+   * The views of `others` differ from ours: who sent different messages, or says it saw another one than it can show? Each side shows the signatures
+   * of what it saw. Two of one author for different messages convict the author; a view that its own owner's list does not give convicts the owner.
+   */
+  async function dispute(round: string, others: readonly number[]): Promise<Fault> {
+    const mine = Array.from({ length: n }, (_, j) => log.find(round, j, EVERYBODY)!);
+    const shown = seal(disputeName(round), EVERYBODY, encode(disputeCodec(n), mine));
+    for (const to of peers) channel.send(to, disputeName(round), shown);
+    const answers = await Promise.allSettled(others.map((from) => open(disputeName(round), disputeCodec(n), from, EVERYBODY)));
+    const found = answers.flatMap((answer, k) => (answer.status === 'fulfilled' ? compare(round, others[k]!, mine, answer.value) : []));
+    const claims = [...new Map(found.map((claim) => [`${claim.accused} ${claim.check}`, claim])).values()];
+    const reason = `parties saw different messages in round ${round}`;
+    if (claims.length > 0) {
+      const what = claims.map(({ accused, check }) =>
+        check === 'equivocation' ? `party ${accused} signed two` : `party ${accused} echoed what it cannot show`,
+      );
+      return faultOf(claims, `${reason}: ${[...new Set(what)].join(', ')}`, round);
+    }
+    const failures = answers.flatMap((answer) => (answer.status === 'rejected' ? [answer.reason as unknown] : []));
+    const named = failures.find((error) => error instanceof Fault && error.culprits.length > 0);
+    return named instanceof Fault ? named : new Fault([], reason, { round, detail: 'echo mismatch' });
+  }
+
+  function compare(
+    round: string,
+    owner: number,
+    mine: readonly SignedMessage[],
+    theirs: readonly { digest: Uint8Array; signature: Uint8Array }[],
+  ): Claim[] {
+    const view = log.find(echoName(round), owner, EVERYBODY)!.payload!;
+    const signed = theirs.every(({ digest, signature }, j) =>
+      identity.verify(j, signedDigest(sid, round, j, EVERYBODY, digest), signature),
+    );
+    const own = echoHash(
+      sid,
+      round,
+      theirs.map(({ digest }) => digest),
+    );
+    if (!signed || !equalBytes(own, view)) return [{ accused: owner, check: 'echo', round }];
+    return theirs.flatMap(({ digest, signature }, j) => {
+      if (equalBytes(digest, mine[j]!.digest)) return [];
+      log.add({ round, from: j, to: EVERYBODY, digest, signature });
+      return [{ accused: j, check: 'equivocation', round }];
+    });
   }
 
   return {
@@ -164,23 +238,18 @@ export function createRounds(options: {
     n,
     peers,
     tracer,
+    log,
 
     broadcast: (round, message) => broadcast(round.name, round.codec, message),
 
     async echo(round, message) {
       const received = await broadcast(round.name, round.codec, message);
       // The payloads are compared, not the signatures.
-      const all = Array.from({ length: n }, (_, j) => sha256(decode(envelope, originals.get(key(round.name, j))!).payload));
+      const all = Array.from({ length: n }, (_, j) => log.find(round.name, j, EVERYBODY)!.digest);
       const view = echoHash(sid, round.name, all);
-      const views = await broadcast(`${round.name}/echo`, bytes(32), view);
-      for (const [j, theirs] of views) {
-        if (!equalBytes(theirs, view)) {
-          throw new Fault([], `parties ${me} and ${j} saw different messages in round ${round.name}`, {
-            round: round.name,
-            detail: 'echo mismatch',
-          });
-        }
-      }
+      const views = await broadcast(echoName(round.name), echoCodec, view);
+      const others = [...views].filter(([, theirs]) => !equalBytes(theirs, view)).map(([j]) => j);
+      if (others.length > 0) throw await dispute(round.name, others);
       return received;
     },
 
@@ -194,13 +263,32 @@ export function createRounds(options: {
       return collect(round.name, round.codec, me);
     },
 
-    fault: (culprit, round, reason) => faultOf(culprit, round.name, reason),
+    fault: (culprit, { name, delivery }, reason, check) =>
+      faultOf([{ accused: culprit, check: check ?? '', round: name, ...receiverOf(delivery) }], reason, name, check !== undefined),
 
     reopen(round, from, to, signed) {
-      const opened = decodeOr('forged', envelope, signed);
-      if (opened === 'forged' || !identity.verify(from, signedPart(sid, round.name, from, to, opened.payload), opened.signature))
-        return 'forged';
-      return decodeOr('malformed', struct({ message: round.codec }), opened.payload);
+      const admitted = admit(round.name, from, to, signed);
+      return admitted === undefined ? 'forged' : decodeOr('malformed', struct({ message: round.codec }), admitted.payload!);
+    },
+
+    complain(files) {
+      const complaint = seal(complaintRound.name, EVERYBODY, encode(complaintRound.codec, [...files]));
+      for (const to of peers) channel.send(to, complaintRound.name, complaint);
+    },
+
+    async complaints() {
+      const found = new Map<number, readonly Uint8Array[]>();
+      await Promise.all(
+        [...departed].map(async (from) => {
+          try {
+            found.set(from, await open(complaintRound.name, complaintRound.codec, from, EVERYBODY));
+          } catch (error) {
+            // It left without one, or with something that is none: then it is only gone.
+            if (!(error instanceof Fault)) throw error;
+          }
+        }),
+      );
+      return new Map([...found].sort(([a], [b]) => a - b));
     },
   };
 }

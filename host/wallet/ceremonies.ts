@@ -10,7 +10,7 @@ import { keygen as ecdsaKeygen } from '../cggmp24/keygen.ts';
 import { presignBatch } from '../cggmp24/presign.ts';
 import { batchLimit } from '../cggmp24/presign-messages.ts';
 import { presignature as presignatureCodec } from '../cggmp24/presignature.ts';
-import { sessionId, signingSessionId } from '../cggmp24/session.ts';
+import { sessionId, signingBinding } from '../cggmp24/session.ts';
 import { sessionIdentity } from '../consensus/identity.ts';
 import { atPriority } from '../core/types.ts';
 import { keygen as frostKeygen } from '../frost/keygen.ts';
@@ -18,6 +18,8 @@ import { method } from '../mesh/calls.ts';
 import type { MeshSession, NodeId } from '../mesh/types.ts';
 import { createRounds, type Rounds, type Tracer } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
+import type { SessionFacts } from '../evidence/index.ts';
+import { leavingEvidence } from './accountable.ts';
 import { online, type WalletContext } from './context.ts';
 import { checkInvitation, INVITATION_WINDOW_MS } from './invitations.ts';
 import type { Keyring } from './keyring.ts';
@@ -280,16 +282,16 @@ export class Ceremonies {
     const n = committee.length;
 
     if (kind === 'aux') {
-      const sid = sessionId({ protocol: 'aux-info', parameters, nonce: invite.nonce, identities, t, n });
-      const aux = await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.aux, 'ceremony', (rounds) =>
+      const binding = { protocol: 'aux-info', parameters, nonce: invite.nonce, identities, t, n };
+      const aux = await this.#withRounds(id, { binding }, parties, ROUND_TIMEOUT_MS.aux, 'ceremony', (rounds) =>
         auxInfo({ rounds, primes: context.primes, random, core: context.core, parameters }),
       );
       await keyring.storeAux(committee, aux);
       return;
     }
     if (kind === 'dkg') {
-      const sid = sessionId({ protocol: `keygen-${protocol}`, parameters, nonce: invite.nonce, identities, t, n, keyId: walletId });
-      await this.#withRounds(id, sid, parties, ROUND_TIMEOUT_MS.dkg, 'ceremony', async (rounds) => {
+      const binding = { protocol: `keygen-${protocol}`, parameters, nonce: invite.nonce, identities, t, n, keyId: walletId };
+      await this.#withRounds(id, { binding }, parties, ROUND_TIMEOUT_MS.dkg, 'ceremony', async (rounds) => {
         if (protocol === 'cggmp24') {
           await ecdsaKeygen({ rounds, t, random, keyId: walletId, prepared: (share) => keyring.prepare(description, { protocol, share }) });
         } else {
@@ -310,9 +312,19 @@ export class Ceremonies {
       // Everybody cuts the job alike. Between two batches nothing is held, and a job that was stopped ends.
       const count = Math.min(limit, invite.count - made);
       const nonce = sha256(new Transcript('presign-batch/v1').bytes(invite.nonce).u32(made).preimage());
-      const sid = signingSessionId({ protocol: 'presign', signers: invite.signers, key: key.share, aux, parameters, nonce, identities });
+      const binding = signingBinding({
+        protocol: 'presign',
+        signers: invite.signers,
+        key: key.share,
+        aux,
+        parameters,
+        nonce,
+        identities,
+        count,
+      });
       const timeout = ROUND_TIMEOUT_MS.presign + count * ELEMENT_TIMEOUT_MS;
-      const batch = await this.#withRounds(id, sid, parties, timeout, 'bulk', (rounds) =>
+      const session = { binding, signers: invite.signers, publicShares: key.share.X, aux: aux.parties };
+      const batch = await this.#withRounds(id, session, parties, timeout, 'bulk', (rounds) =>
         presignBatch({ rounds, signers: invite.signers, key: key.share, aux, random, core, parameters, count }),
       );
       for (const [k, result] of batch.entries()) {
@@ -349,13 +361,14 @@ export class Ceremonies {
   /** Opens the session, watches for members that are gone for good, and ends the session whatever happens. */
   async #withRounds<T>(
     ceremony: string,
-    sid: Uint8Array,
+    facts: SessionFacts,
     parties: readonly NodeId[],
     roundTimeoutMs: number,
     trafficClass: 'ceremony' | 'bulk',
     protocol: (rounds: Rounds) => Promise<T>,
   ): Promise<T> {
     const { context } = this;
+    const sid = sessionId(facts.binding);
     const me = parties.indexOf(context.self);
     const stop = this.#aborts.get(ceremony)!.abort;
     const gone = new AbortController();
@@ -382,16 +395,15 @@ export class Ceremonies {
       work: (name, done, total) => this.#progress(ceremony, name, done, total),
     };
     try {
-      const result = await protocol(
-        createRounds({
-          sid,
-          me,
-          n: parties.length,
-          channel: session,
-          identity: sessionIdentity(context.identity, context.roster, parties),
-          tracer,
-        }),
-      );
+      const rounds = createRounds({
+        sid,
+        me,
+        n: parties.length,
+        channel: session,
+        identity: sessionIdentity(context.identity, context.roster, parties),
+        tracer,
+      });
+      const result = await leavingEvidence(context, { rounds, session: facts, parties }, protocol);
       session.close();
       return result;
     } catch (error) {

@@ -69,6 +69,8 @@ export interface WalletContext {
     readonly primes: number;
   };
   readonly pollMs: number;
+  /** Where files of evidence go, for the operator to show to others; absent where there is no disk. */
+  readonly evidence?: { write(name: string, file: Uint8Array): Promise<void> };
   readonly events: EventBus;
   readonly logger: Logger;
 }

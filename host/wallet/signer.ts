@@ -7,7 +7,7 @@ import { bigintToBytes, concatBytes } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { Rerandomised } from '../cggmp24/rerandomise.ts';
-import { sessionId, sharesHash, signingSessionId } from '../cggmp24/session.ts';
+import { sessionId, sharesHash, signingBinding } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
 import { quorumCertificate, verifyCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
@@ -15,10 +15,12 @@ import { sessionIdentity } from '../consensus/identity.ts';
 import { atPriority } from '../core/types.ts';
 import { sign as frostSign } from '../frost/sign.ts';
 import { taprootSighash } from '../frost/sighash.ts';
+import type { SessionFacts } from '../evidence/index.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { createRounds, type Rounds } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
+import { leavingEvidence } from './accountable.ts';
 import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -179,8 +181,9 @@ export class Signer {
       const message = bitcoinSighash(sighashPreimage(payment, input));
       const session = { nonce: inputNonce(request, input), identities };
       const { parameters, random } = context;
-      const sid = signingSessionId({ protocol: 'sign', signers: request.signers, key: key.share, aux, parameters, message, ...session });
-      const { r, s } = await this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.interactive, signal }, (rounds) =>
+      const binding = signingBinding({ protocol: 'sign', signers: request.signers, key: key.share, aux, parameters, message, ...session });
+      const facts = { binding, signers: request.signers, publicShares: key.share.X, aux: aux.parties };
+      const { r, s } = await this.#session({ facts, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.interactive, signal }, (rounds) =>
         signInteractive({
           rounds,
           signers: request.signers,
@@ -207,7 +210,7 @@ export class Signer {
     const { t, n } = key.share;
     return Promise.all(
       [...payment.inputs.keys()].map((input) => {
-        const sid = sessionId({
+        const binding = {
           protocol: 'frost-sign',
           parameters: context.parameters,
           nonce: inputNonce(request, input),
@@ -218,9 +221,10 @@ export class Signer {
           epoch: key.share.epoch,
           publicKey: key.share.P,
           shares: sharesHash(request.signers, key.share.Y),
-        });
+        };
         const message = taprootSighash(sighashPreimage(payment, input));
-        return this.#session({ sid, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.frost, signal }, (rounds) =>
+        const facts = { binding, signers: request.signers, publicShares: key.share.Y, digest: message };
+        return this.#session({ facts, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.frost, signal }, (rounds) =>
           frostSign({ rounds, signers: request.signers, share: key.share, message, random: context.random }),
         );
       }),
@@ -228,11 +232,12 @@ export class Signer {
   }
 
   async #session<T>(
-    options: { sid: Uint8Array; parties: readonly NodeId[]; roundTimeoutMs: number; signal: AbortSignal | undefined },
+    options: { facts: SessionFacts; parties: readonly NodeId[]; roundTimeoutMs: number; signal: AbortSignal | undefined },
     protocol: (rounds: Rounds) => Promise<T>,
   ): Promise<T> {
-    const { sid, parties, roundTimeoutMs, signal } = options;
+    const { facts, parties, roundTimeoutMs, signal } = options;
     const { context } = this;
+    const sid = sessionId(facts.binding);
     const session = context.sessions.open({ sid, members: parties, class: 'signing', roundTimeoutMs, ...(signal && { signal }) });
     try {
       const rounds = createRounds({
@@ -242,7 +247,7 @@ export class Signer {
         channel: session,
         identity: sessionIdentity(context.identity, context.roster, parties),
       });
-      const result = await protocol(rounds);
+      const result = await leavingEvidence(context, { rounds, session: facts, parties }, protocol);
       session.close();
       return result;
     } catch (error) {

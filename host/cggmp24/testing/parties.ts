@@ -7,7 +7,7 @@ import type { Child } from '../../curve/bip32.ts';
 import type { Parameters } from '../../proofs/parameters.ts';
 import { safePrime } from '../../proofs/testing/instances.ts';
 import { modPow } from 'bigint-crypto-utils';
-import { memoryNetwork, values, type Override } from '../../protocol/testing/network.ts';
+import { memoryNetwork, testPublicKey, values, type Override } from '../../protocol/testing/network.ts';
 import type { Round, Rounds } from '../../protocol/rounds.ts';
 import { sha256 } from '../../protocol/transcript.ts';
 import { auxHash, type AuxInfo } from '../aux-record.ts';
@@ -23,7 +23,7 @@ export const random = systemRandom;
 export const publishedPrimes = ({ primeBits }: Parameters, count: number): bigint[] =>
   Array.from({ length: count }, (_, k) => safePrime(primeBits as 576 | 1024 | 1536, k));
 
-export const identitiesOf = (indices: readonly number[]): Uint8Array[] => indices.map((index) => sha256(Uint8Array.of(index)));
+export const identitiesOf = (indices: readonly number[]): Uint8Array[] => indices.map(testPublicKey);
 
 let runs = 0;
 export const freshNonce = (): Uint8Array => sha256(Uint8Array.of(++runs & 255, runs >> 8)).slice(0, 16);
@@ -86,9 +86,19 @@ export async function runPresignBatch(
 ): Promise<PromiseSettledResult<Presignature[]>[]> {
   const { override, child, as = (_, rounds) => rounds, source = () => random } = options;
   const [key, own] = [keys[signers[0]!]!, aux[signers[0]!]!];
-  const binding = { signers, key, aux: own, parameters, nonce: freshNonce(), identities: identitiesOf(signers), ...(child && { child }) };
+  const binding = {
+    signers,
+    // A number that no session can have is the run's to refuse.
+    count: Number.isInteger(count) && count >= 0 ? count : 1,
+    key,
+    aux: own,
+    parameters,
+    nonce: freshNonce(),
+    identities: identitiesOf(signers),
+    ...(child && { child }),
+  };
   const sid = signingSessionId({ protocol: 'presign', ...binding });
-  return memoryNetwork(signers.length, sid, { ...(override && { override }) }).run((rounds, me) =>
+  return memoryNetwork(signers.length, sid, { members: signers, ...(override && { override }) }).run((rounds, me) =>
     presignBatch({
       rounds: as(me, rounds),
       signers,

@@ -170,16 +170,6 @@ export function expectNamed(report: Report<unknown>, reason: string | RegExp, un
   }
 }
 
-/** Nobody finishes and nobody is named: the failure is real, and nothing shows whose it is. */
-export function expectUnnamed(report: Report<unknown>, reason: string | RegExp): void {
-  expectJust(report);
-  for (const verdict of report.verdicts) {
-    expect(['unnamed', 'left'], verdict.reason).toContain(verdict.outcome);
-    if (verdict.outcome === 'unnamed') expect(verdict.reason).toMatch(reason);
-  }
-  expect(report.verdicts.map(({ outcome }) => outcome)).toContain('unnamed');
-}
-
 /** What party `from` says to everybody, or to `to`, in each round of an honest run, in the order of the rounds. All parties must finish alike. */
 export async function rehearse<R>(
   { n, sid, run, shared }: Protocol<R>,

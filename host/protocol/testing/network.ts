@@ -27,6 +27,10 @@ function testKey(index: number): { secret: KeyObject; public: KeyObject } {
   return { secret, public: createPublicKey(secret) };
 }
 
+/** 32 bytes, raw: the public identity key of test party `index`. */
+export const testPublicKey = (index: number): Uint8Array =>
+  new Uint8Array(testKey(index).public.export({ format: 'der', type: 'spki' })).slice(-32);
+
 /** Whether `party` of a memory network signed `message` in `round`, for whomever. */
 export function authentic(sid: Uint8Array, party: number, round: string, message: Uint8Array): boolean {
   const [payload, signature] = [message.slice(ENVELOPE_HEAD, -64), message.slice(-64)];
@@ -43,9 +47,11 @@ export function memoryNetwork(
     override?: Override;
     tracer?: (party: number) => Tracer;
     onMessage?: (from: number, to: number, round: string, size: number) => void;
+    /** Whose identities the parties have, by position; 0 … n − 1 when absent. */
+    members?: readonly number[];
   } = {},
 ): Network {
-  const keys = Array.from({ length: n }, (_, i) => testKey(i));
+  const keys = Array.from({ length: n }, (_, i) => testKey(options.members?.[i] ?? i));
   const boxes = new Map<string, Uint8Array | null>();
   const waiting = new Map<
     string,
@@ -107,17 +113,21 @@ export function memoryNetwork(
   return {
     parties,
     async run(protocol) {
+      const leave = (me: number, claim: string) => {
+        departed.set(me, claim);
+        for (const [key, receiver] of waiting) {
+          if (receiver.from !== me) continue;
+          waiting.delete(key);
+          receiver.reject(new Abandoned(me, claim, receiver.round));
+        }
+      };
       const one = async (rounds: Rounds) => {
         try {
-          return await protocol(rounds, rounds.me);
+          const result = await protocol(rounds, rounds.me);
+          leave(rounds.me, 'it has what it came for');
+          return result;
         } catch (error) {
-          const claim = error instanceof Error ? error.message : String(error);
-          departed.set(rounds.me, claim);
-          for (const [key, receiver] of waiting) {
-            if (receiver.from !== rounds.me) continue;
-            waiting.delete(key);
-            receiver.reject(new Abandoned(rounds.me, claim, receiver.round));
-          }
+          leave(rounds.me, error instanceof Error ? error.message : String(error));
           throw error;
         }
       };
@@ -128,7 +138,7 @@ export function memoryNetwork(
 
 export interface Network {
   readonly parties: readonly Rounds[];
-  /** Runs `protocol` as every party at once. A party that fails has left: peers that wait for it get {@link Abandoned}, so no run hangs. */
+  /** Runs `protocol` as every party at once. A party that is done or fails has left: peers that wait for it get {@link Abandoned}, so no run hangs. */
   run<T>(protocol: (rounds: Rounds, me: number) => Promise<T>): Promise<PromiseSettledResult<T>[]>;
 }
 

@@ -1,0 +1,160 @@
+/** Wrong summands after valid proofs: in the error rounds exactly the cheaters are named by all honest parties (security.md, cases 10 and 11). */
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { decode } from '../base/codec.ts';
+import { presignRounds, type Products } from '../cggmp24/presign-messages.ts';
+import { lying, makeGroup, reasons, type Group } from '../cggmp24/testing/parties.ts';
+import { createCore, type Core } from '../core/index.ts';
+import { modQ } from '../curve/secp256k1.ts';
+import type { Round, Rounds } from '../protocol/rounds.ts';
+import type { Override } from '../protocol/testing/network.ts';
+import { expectProven, honestFaults, LIAR, parameters, runSigning, type Lies } from './testing/runs.ts';
+
+/** Cores of parties that accept whatever Π^aff-g they get: a colluder does not complain. */
+const { credulous } = vi.hoisted(() => ({ credulous: new Set<unknown>() }));
+vi.mock('../proofs/pi-aff-g.ts', async (load) => {
+  const actual = await load<typeof import('../proofs/pi-aff-g.ts')>();
+  const verify: typeof actual.verify = (statement, proof, context) =>
+    credulous.has(context.core) ? Promise.resolve() : actual.verify(statement, proof, context);
+  return { ...actual, verify };
+});
+
+const core = await createCore({ threads: 2 });
+let group: Group;
+beforeAll(async () => {
+  group = await makeGroup(3, 3, parameters, core);
+});
+afterAll(() => core.close());
+
+const messages = presignRounds(parameters, 3, 1);
+const COLLUDER = 2;
+
+/** A party whose sum of decryptions is one more than it is: of D (0) or of D̂ (1). All its proofs are about what it believes. */
+const miscounting = (which: 0 | 1): Core => ({
+  kernel: core.kernel,
+  run: async (operations, options) => {
+    const results = await core.run(operations, options);
+    const isSum = operations.length === 2 && operations.every(({ op }) => op === 'decrypt');
+    return isSum ? (results.map((value, k) => (k === which ? value + 1n : value)) as typeof results) : results;
+  },
+});
+/** And one that masks what it makes for the colluder with one more in F than in D, so that its own sum comes out as it claims. */
+const remasking = (inner: Core): Core => ({
+  kernel: core.kernel,
+  run: async (operations, options) => {
+    const results = await inner.run(operations, options);
+    const [first, second, third] = operations;
+    const { n } = group.aux[0]!.parties[COLLUDER]!.paillier;
+    if (operations.length !== 3 || first?.op !== 'power' || second?.op !== 'encrypt' || third?.op !== 'encrypt' || second.key.n !== n)
+      return results;
+    const N1 = third.key.n;
+    return results.map((value, k) => (k === 2 ? (value * (1n + N1 * (N1 - 1n))) % (N1 * N1) : value)) as typeof results;
+  },
+});
+const accepting = (): Core => {
+  const own: Core = { kernel: core.kernel, run: (operations, options) => core.run(operations, options) };
+  credulous.add(own);
+  return own;
+};
+const coresOf = (cores: Record<number, Core>): Pick<Lies, 'coreOf'> => ({ coreOf: (me) => cores[me] });
+
+/** The liar tells everybody other ciphertexts for the colluder than it proved, and the colluder takes them. */
+function otherProducts(edit: (made: Products, K: bigint, N0: bigint) => Products): Lies {
+  const N0 = group.aux[0]!.parties[COLLUDER]!.paillier.n;
+  let K = 1n;
+  const override: Override = (from, _to, round, payload) => {
+    if (from === COLLUDER && round === messages.encrypted.name) K = decode(messages.encrypted.codec, payload)[0]!.K;
+    return payload;
+  };
+  const as = lying(LIAR, messages.products, (entries) =>
+    entries.map((entry) => ({ ...entry, products: entry.products.map((made, k) => (k === 1 ? edit(made, K, N0) : made)) })),
+  );
+  return { override, as, each: true, ...coresOf({ [COLLUDER]: accepting() }) };
+}
+
+describe('the error rounds name exactly the cheaters', () => {
+  test.each([
+    ['a wrong δ_i', 'dec-delta', 0],
+    ['a wrong S_i', 'dec-chi', 1],
+  ] as const)('%s after valid proofs', async (_what, check, which) => {
+    await expectProven(core, await runSigning(group, 'presign', coresOf({ [LIAR]: miscounting(which) })), [check]);
+  });
+
+  test('two colluders with wrong summands: both, and nobody else', async () => {
+    const liars = [LIAR, COLLUDER];
+    const run = await runSigning(group, 'presign', { ...coresOf({ 1: miscounting(0), 2: miscounting(0) }), liars });
+    await expectProven(core, run, ['dec-delta'], liars);
+  });
+
+  test('δ comes first: with a wrong δ_i and a wrong S_i of another only the round about δ is run', async () => {
+    const run = await runSigning(group, 'presign', coresOf({ 1: miscounting(0), 2: miscounting(1) }));
+    await expectProven(core, run, ['dec-delta']);
+  });
+
+  test.each([
+    ['D made with another γ', 'affstar-gamma/1', ({ D, ...rest }, K, N0) => ({ ...rest, D: (D * K) % (N0 * N0) })],
+    ['D̂ made with another x', 'affstar-x/1', ({ hatD, ...rest }, K, N0) => ({ ...rest, hatD: (hatD * K) % (N0 * N0) })],
+  ] as [string, string, (made: Products, K: bigint, N0: bigint) => Products][])(
+    '%s, which a colluder takes: its author, who cannot prove it to all',
+    async (_what, check, edit) => {
+      await expectProven(core, await runSigning(group, 'presign', otherProducts(edit)), [check]);
+    },
+  );
+
+  test.each([
+    ['F with another β', 'affstar-gamma/1', 0],
+    ['F̂ with another β̂', 'affstar-x/1', 1],
+  ] as const)(
+    '%s that makes a wrong summand fit, which a colluder takes: its author, whose Π^dec even holds',
+    async (_what, check, which) => {
+      const lies = { each: true, ...coresOf({ [LIAR]: remasking(miscounting(which)), [COLLUDER]: accepting() }) };
+      await expectProven(core, await runSigning(group, 'presign', lies), [check]);
+    },
+  );
+
+  test('silence instead of a proof', async () => {
+    const run = await runSigning(group, 'presign', {
+      ...coresOf({ [LIAR]: miscounting(0) }),
+      override: (from, _to, round, payload) => (from === LIAR && round.startsWith('identify/') ? undefined : payload),
+    });
+    for (const fault of honestFaults(run)) expect(fault).toMatchObject({ culprits: [LIAR], evidence: { detail: 'silence' } });
+  });
+
+  test('malformed bytes instead of a proof', async () => {
+    const run = await runSigning(group, 'presign', {
+      ...coresOf({ [LIAR]: miscounting(1) }),
+      override: (from, _to, round, payload) => (from === LIAR && round === 'identify/0/chi/affine/2' ? payload.slice(2) : payload),
+    });
+    await expectProven(core, run, ['malformed']);
+  });
+
+  test('another proof for each: the equivocator', async () => {
+    const run = await runSigning(group, 'presign', {
+      ...coresOf({ [LIAR]: miscounting(0) }),
+      override: (from, to, round, payload) =>
+        from === LIAR && to === 0 && round === 'identify/0/delta/dec' ? payload.with(40, payload[40]! ^ 1) : payload,
+    });
+    await expectProven(core, run, ['equivocation']);
+  });
+
+  test('δ = 0, chosen by the last to speak: it is named, because it does not prove its δ_i', async () => {
+    const heard = new Map<number, bigint>();
+    const override: Override = (from, _to, round, payload) => {
+      if (round === messages.delta.name && from !== LIAR) heard.set(from, decode(messages.delta.codec, payload)[0]!.delta);
+      return payload;
+    };
+    const as = (me: number, rounds: Rounds): Rounds =>
+      me !== LIAR
+        ? rounds
+        : {
+            ...rounds,
+            echo: async <T>(round: Round<T, 'echo'>, own: T) => {
+              if (round.name !== messages.delta.name) return rounds.echo(round, own);
+              while (heard.size < 2) await new Promise(setImmediate);
+              const delta = modQ(-[...heard.values()].reduce((a, b) => a + b));
+              return rounds.echo(round, (own as { delta: bigint }[]).map((entry) => ({ ...entry, delta })) as T);
+            },
+          };
+    const run = await runSigning(group, 'presign', { override, as });
+    for (const i of [0, 2]) expect(reasons(run.results)[i]).toMatchObject({ culprits: [LIAR], evidence: { detail: 'refused' } });
+  });
+});
