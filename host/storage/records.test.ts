@@ -159,6 +159,25 @@ function suite(start: () => Promise<TestServer>): void {
       expect(await records.transactions.update(randomUUID(), { confirmations: 3 })).toBeUndefined();
     });
 
+    it('takes one step from whichever of several states the payment is in', async () => {
+      const { tx_id } = await records.transactions.insert(payment());
+      const steps = [
+        { from: 'created', to: 'voting' },
+        { from: 'voting', to: 'approved' },
+      ] as const;
+      const step = (change = {}) => records.transactions.step(tx_id, steps, change);
+      expect(await step({ timings: { build: 1 } })).toMatchObject({ before: 'created', row: { state: 'voting', timings: { build: 1 } } });
+      expect(await step({ timings: { vote: 2 } })).toMatchObject({
+        before: 'voting',
+        row: { state: 'approved', timings: { build: 1, vote: 2 } },
+      });
+      expect(await step()).toBeUndefined();
+      expect((await records.transactions.get(tx_id))!.state).toBe('approved');
+      expect(await records.transactions.step(randomUUID(), steps)).toBeUndefined();
+      const log = (await records.audit.list({ subject: tx_id, limit: 10 })).map(({ action }) => action);
+      expect(log.sort()).toEqual(['transaction.approved', 'transaction.created', 'transaction.voting']);
+    });
+
     it('never leave a final state', async () => {
       const { tx_id } = await records.transactions.insert(payment());
       await records.transactions.transition(tx_id, ['created'], 'failed', { error: 'e'.repeat(5_000) });

@@ -7,7 +7,7 @@ import { fromHex, hex } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { transactionWeight, virtualSize, satPerVirtualByte } from '../bitcoin/fees.ts';
 import { feeOf, metadataOf, txidOf, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
-import { allowed, isFinal, next, type TransactionEvent } from '../consensus/machine.ts';
+import { allowed, isFinal, next, TRANSACTION_STATES, type TransactionEvent } from '../consensus/machine.ts';
 import type { NodeId } from '../mesh/types.ts';
 import type { TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
 import { scriptOf } from './accounts.ts';
@@ -68,18 +68,11 @@ export class Ledger {
    */
   apply(txId: string, event: TransactionEvent, change: TransactionChange = {}): Promise<TransactionInfo | undefined> {
     return inTurn(this.#turns, txId, async () => {
-      const { transactions } = this.context.records;
-      const row = await transactions.get(txId);
-      if (row === undefined || !allowed(row.state, event)) return undefined;
-      const to = next(row.state, event);
-      const timings = change.timings === undefined ? {} : { timings: { ...row.timings, ...change.timings } };
-      const moved =
-        to === row.state
-          ? await transactions.update(txId, { ...change, ...timings })
-          : await transactions.transition(txId, [row.state], to, { ...change, ...timings });
+      const steps = TRANSACTION_STATES.filter((from) => allowed(from, event)).map((from) => ({ from, to: next(from, event) }));
+      const moved = await this.context.records.transactions.step(txId, steps, change);
       if (moved === undefined) return undefined;
-      if (to !== row.state) this.#publish(moved, row.state);
-      return info(moved);
+      if (moved.before !== moved.row.state) this.#publish(moved.row, moved.before);
+      return info(moved.row);
     });
   }
 

@@ -66,12 +66,10 @@ export class Signer {
     pending.answered.add(request.attempt);
     await this.voting.certified(pending.id, certificate.votes);
     await this.ledger.apply(pending.txId, 'approve');
-    await this.ledger.apply(pending.txId, 'sign', {
-      signing_mode: request.mode,
-      signers: request.signers.map((index) => pending.key.committee[index]!),
-    });
-    // The record has the last word: a payment that has ended here, and whose coins are free again, is not signed.
-    const { state } = await this.ledger.get(pending.txId);
+    const signers = request.signers.map((index) => pending.key.committee[index]!);
+    const moved = await this.ledger.apply(pending.txId, 'sign', { signing_mode: request.mode, signers });
+    // The record has the last word: a payment that has ended here, and whose coins are free again, is not signed. A further try finds it signing.
+    const { state } = moved ?? (await this.ledger.get(pending.txId));
     if (state !== 'signing') {
       throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
     }
@@ -156,9 +154,11 @@ export class Signer {
         message: bitcoinSighash(sighashPreimage(payment, input)),
       }),
     );
-    // Durably spent from here on, whatever happens next.
-    const results = await opening.spend(() => made.map((each, input) => bigintToBytes(each.partial(presignatures[input]!), 32)));
-    await this.openings.record(opened, key.walletId, pending.txId, 'used');
+    // Durably spent from here on, whatever happens next; and in the audit log, written meanwhile, before anything leaves.
+    const [results] = await Promise.all([
+      opening.spend(() => made.map((each, input) => bigintToBytes(each.partial(presignatures[input]!), 32))),
+      this.openings.record(opened, key.walletId, pending.txId, 'used'),
+    ]);
     return { results, made };
   }
 

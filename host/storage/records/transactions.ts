@@ -57,7 +57,7 @@ export type NewTransaction = Pick<
   readonly reserve?: boolean;
 };
 
-/** What may be set along with a state, or while it stays. */
+/** What may be set along with a state, or while it stays. Timings are added to those there are. */
 export type TransactionChange = Partial<
   Pick<TransactionRow, 'signing_mode' | 'signers' | 'timings' | 'confirmations' | 'block_height' | 'error' | 'raw' | 'fee_sats' | 'vsize'>
 >;
@@ -132,6 +132,26 @@ export class TransactionRecords {
       [txId, from, to, ...values],
     );
     return row;
+  }
+
+  /**
+   * The step of a machine in one statement: from whichever state of `steps` the payment is in to the one beside it, setting `change`; timings are added
+   * to those there are. The new row and the state before, or undefined when its state is none of them (or there is no such payment).
+   */
+  async step(
+    txId: string,
+    steps: readonly { readonly from: TransactionRowState; readonly to: TransactionRowState }[],
+    change: TransactionChange = {},
+  ): Promise<{ readonly row: TransactionRow; readonly before: TransactionRowState } | undefined> {
+    const { assignments, values } = assign(change, 4);
+    const [row] = await this.#database.query<TransactionRow & { before: TransactionRowState }>(
+      `update transactions t set state = step.after${assignments} from unnest($2::text[], $3::text[]) as step (before, after)
+       where t.tx_id = $1 and t.state = step.before returning t.*, step.before`,
+      [txId, steps.map(({ from }) => from), steps.map(({ to }) => to), ...values],
+    );
+    if (row === undefined) return undefined;
+    const { before, ...after } = row;
+    return { row: after, before };
   }
 
   /** Sets columns without a change of state (confirmations, timings). Undefined when there is no such payment. */
@@ -232,7 +252,10 @@ async function reserve(connection: Queryable, txId: string, inputs: readonly Inp
 function assign(change: TransactionChange, first: number): { assignments: string; values: readonly unknown[] } {
   const given = CHANGEABLE.filter((column) => change[column] !== undefined);
   return {
-    assignments: given.map((column, i) => `, ${column} = $${first + i}`).join(''),
+    // What a stage took is added to what earlier ones took.
+    assignments: given
+      .map((column, i) => `, ${column} = ${column === 'timings' ? `timings || $${first + i}::jsonb` : `$${first + i}`}`)
+      .join(''),
     values: given.map((column) => {
       const value = change[column];
       if (column === 'error' && typeof value === 'string') return value.slice(0, ERROR_LENGTH);
