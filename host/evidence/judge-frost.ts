@@ -1,7 +1,7 @@
 /** How faults in FROST key generation and signing are judged (cggmp24.md §10). */
 import { equalBytes, xorBytes } from '../base/bytes.ts';
 import { demand } from '../cggmp24/verify-each.ts';
-import { evaluateCommitment, shamirPoint } from '../curve/polynomial.ts';
+import { evaluateCommitment, interpolatePoint, shamirPoint } from '../curve/polynomial.ts';
 import { G, mulPublic, sum } from '../curve/secp256k1.ts';
 import { commitRound, commitTo, confirmation, confirmRound, openRound, shareRound, type Opening } from '../frost/keygen.ts';
 import { verifyPossession } from '../frost/possession.ts';
@@ -86,6 +86,12 @@ export const frostSignJudges: ProtocolJudges = {
       const { record, facts } = of;
       const { t, n, keyId, epoch, publicKey: P } = record;
       require_(P !== undefined && facts.digest.length === 32, 'a key and a message');
+      require_(2 <= t && t <= n, 'a threshold between 2 and n');
+      // The shares are those of the key that is signed under, not of one that it was derived from.
+      require_(
+        interpolatePoint(new Map(facts.publicShares.slice(0, t).map((Y_j, j) => [j, Y_j]))).equals(P),
+        'the public shares are those of the key',
+      );
       const { z, view } = of.own(signatureShareRound);
       const commitments = everybody(of).map((a) => {
         const { D, E } = a === of.accused ? of.own(nonceRound) : of.shown(nonceRound, a);
