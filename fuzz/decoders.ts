@@ -21,6 +21,7 @@ import { quorumCertificate } from '../host/consensus/certificate.ts';
 import { proposal, signedProposal } from '../host/consensus/proposal.ts';
 import { vote } from '../host/consensus/vote.ts';
 import { point, scalar } from '../host/curve/secp256k1.ts';
+import { evidenceFile } from '../host/evidence/format.ts';
 import * as frostKeygen from '../host/frost/keygen.ts';
 import { proofOfPossession } from '../host/frost/possession.ts';
 import { frostShare } from '../host/frost/share.ts';
@@ -184,6 +185,7 @@ export const decoders = (): Decoder[] => [
     'failed call': calls.failureEnvelope,
   }),
   ofFunction('mesh/stream', readStream, { documented: (error) => error instanceof LinkError }),
+  ...codecsOf('evidence', { file: evidenceFile }),
   ...codecsOf('consensus', { proposal, signedProposal, vote, quorumCertificate }),
   ...codecsOf('wallet', walletMessages),
   ...codecsOf('bitcoin', payment),

@@ -253,11 +253,18 @@ async function storage(): Promise<void> {
   put('storage/vault header', utf8(JSON.stringify(await sealHeader(random, vault, word(), 'a passphrase of a seed'))));
 }
 
+async function evidence(): Promise<void> {
+  for (const name of ['keygen-share', 'keygen-equivocation']) {
+    put('evidence/file', new Uint8Array(await readFile(join('fixtures', 'evidence', 'v1', `${name}.evidence`))));
+  }
+}
+
 await protocols();
 mesh();
 consensus();
 walletMessages();
 await storage();
+await evidence();
 const lines = [...seeds].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, list]) => `  ${JSON.stringify(name)}: ${JSON.stringify(list)}`);
 await writeFile(join('fixtures', 'fuzz', 'seeds.json'), `{\n${lines.join(',\n')}\n}\n`);
 process.stderr.write(`${seeds.size} decoders have seeds\n`);
