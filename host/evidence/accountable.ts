@@ -2,7 +2,9 @@
  * A protocol run that leaves evidence. Whoever can prove a fault shows the proof to all before it leaves; whoever waits for one that has left
  * reads what it showed, and judges. So all honest parties name the same, also when only one could see the fault (cggmp24.md §6.8).
  */
-import { Fault } from '../base/errors.ts';
+import { equalBytes } from '../base/bytes.ts';
+import { Fault, invariant } from '../base/errors.ts';
+import { sessionId } from '../cggmp24/session.ts';
 import { CheckFailed } from '../cggmp24/verify-each.ts';
 import { complaintRound, sendable, type Rounds } from '../protocol/rounds.ts';
 import { buildEvidence, type SessionFacts } from './build.ts';
@@ -15,6 +17,7 @@ export interface AccountableOptions extends VerifyOptions {
 
 /** Runs `protocol`. @throws what it throws; a fault with `evidence.files` where others can be convinced of it */
 export async function accountable<T>(options: AccountableOptions, protocol: (rounds: Rounds) => Promise<T>): Promise<T> {
+  invariant(equalBytes(sessionId(options.session.binding), options.rounds.sid), 'the session of the evidence is that of the run');
   try {
     return await protocol(options.rounds);
   } catch (error) {

@@ -26,7 +26,7 @@ export interface SessionFacts {
 /** The file for one claim; undefined when the log does not prove it to others, as with silence. */
 export async function buildEvidence(
   claim: Claim,
-  { sid: _sid, log, n }: Pick<Rounds, 'sid' | 'log' | 'n'>,
+  { log, n }: Pick<Rounds, 'log' | 'n'>,
   session: SessionFacts,
   options: VerifyOptions,
 ): Promise<Uint8Array | undefined> {
