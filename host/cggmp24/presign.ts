@@ -12,6 +12,7 @@
  */
 import { Fault, invariant, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
+import { gathering } from '../core/gather.ts';
 import { decrypt, encrypt, modN2, power, type Core } from '../core/types.ts';
 import type { Child } from '../curve/bip32.ts';
 import { G, invQ, modQ, mul, mulPublic, randomScalar, sgn, sum, type Point } from '../curve/secp256k1.ts';
@@ -85,9 +86,10 @@ export const elementSid = (sid: Uint8Array, k: number): Uint8Array => new Transc
  * counts as tainted until it exits. Only k̃, χ̃ and o leave this function.
  */
 export async function presignBatch(options: PresignBatchOptions): Promise<Presignature[]> {
-  const { rounds, signers, key, aux, core, parameters, child, count } = options;
+  const { rounds, signers, key, aux, parameters, child, count } = options;
   const { me, n: t, peers } = rounds;
   const { x, X, publicKey } = convert(options);
+  const core = gathering(options.core);
   // Everything that this run draws, the masks of its proofs included: one of them used twice gives x away as surely as a nonce.
   const random = hedged(options.random, x, rounds.sid);
   const messages = presignRounds(parameters, t, count);

@@ -19,7 +19,7 @@ import {
   type PaillierSecret,
   type RingPedersenSecret,
 } from '../core/types.ts';
-import { G, modQ, sumPublic, type Point } from '../curve/secp256k1.ts';
+import { sumPublic, type Point } from '../curve/secp256k1.ts';
 import { evenWeight, weight, type Verifier } from './batch.ts';
 import { abs, mod } from './integers.ts';
 
@@ -135,19 +135,16 @@ export async function openingsHold(setup: RingPedersenSecret, equations: readonl
 export type Sum = readonly (readonly [P: Point, k: bigint])[];
 
 /**
- * Σ δ·Σ k·P = O over all sums. Condition: none but that the group has prime order above 2^128. The summands of G are put together.
+ * Σ δ·Σ k·P = O over all sums. Condition: none but that the group has prime order above 2^128. A point that stands in several sums (G, a prover's
+ * Y or a common base) is multiplied once; a factor of −1 goes to the point, so that δ stays half as long as a scalar.
  */
 export function sumsVanish(sums: readonly Sum[], { random }: Verifier): Promise<boolean> {
-  let ofG = 0n;
-  const terms: (readonly [Point, bigint])[] = [];
+  const terms = new Map<Point, bigint>();
   for (const sum of sums) {
     const delta = weight(random);
-    for (const [P, k] of sum) {
-      if (P === G) ofG += delta * k;
-      else terms.push([P, modQ(delta * k)]);
-    }
+    for (const [P, k] of sum) terms.set(P, (terms.get(P) ?? 0n) + delta * k);
   }
-  return Promise.resolve(sumPublic([...terms, [G, modQ(ofG)]]).is0());
+  return Promise.resolve(sumPublic([...terms].map(([P, k]) => (k < 0n ? [P.negate(), -k] : [P, k]))).is0());
 }
 
 /** Items by the modulus of their key, for one equation each. */

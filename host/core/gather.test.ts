@@ -1,0 +1,47 @@
+import { describe, expect, test } from 'vitest';
+import { gathering } from './gather.ts';
+import { referenceCore } from './reference.ts';
+import { power, type Core, type Operation } from './types.ts';
+
+const n = (1n << 521n) - 1n;
+function watched(): { core: Core; batches: number[] } {
+  const batches: number[] = [];
+  return {
+    batches,
+    core: {
+      kernel: 'reference',
+      run: async <const O extends readonly Operation[]>(operations: O) => {
+        batches.push(operations.length);
+        return referenceCore.run(operations);
+      },
+    },
+  };
+}
+
+describe('a core that gathers', () => {
+  test('makes one batch of what is asked for in one turn, and gives each call its own results', async () => {
+    const { core, batches } = watched();
+    const gathered = gathering(core);
+    const results = await Promise.all([
+      gathered.run([power(n, [2n, 3n])]),
+      gathered.run([]),
+      gathered.run([power(n, [3n, 2n]), power(n, [5n, 2n])]),
+    ]);
+    expect(results).toEqual([[8n], [], [9n, 25n]]);
+    expect(batches).toEqual([3]);
+    expect(await gathered.run([power(n, [7n, 2n])])).toEqual([49n]);
+    expect(batches).toEqual([3, 1]);
+  });
+
+  test('a call that fails takes no other with it', async () => {
+    const gathered = gathering(watched().core);
+    const results = await Promise.allSettled([
+      gathered.run([power(n, [2n, 3n])]),
+      gathered.run([power(n, [0n, -1n])]),
+      gathered.run([power(n, [3n, 2n])]),
+    ]);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect((results[2] as { value: unknown }).value).toEqual([9n]);
+    await expect(gathered.run([power(n, [0n, -1n])])).rejects.toThrow();
+  });
+});
