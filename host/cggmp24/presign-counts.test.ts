@@ -52,14 +52,14 @@ async function count(batch: number, verification: 'batch' | 'each'): Promise<Rea
       }),
     ),
   );
-  for (const counter of counters) expect(counter.take().exponentiations.size).toBe(0);
+  for (const counter of counters) expect(counter.take().size).toBe(0);
   return steps;
 }
 
-const table = (counts: Counts): Record<string, number> => Object.fromEntries([...counts.exponentiations].sort());
+const table = (counts: Counts): Record<string, number> => Object.fromEntries([...counts].sort());
 const total = (steps: ReadonlyMap<Step, Counts>): Record<string, number> => {
   const sums = new Map<string, number>();
-  for (const { exponentiations } of steps.values()) for (const [name, n] of exponentiations) sums.set(name, (sums.get(name) ?? 0) + n);
+  for (const counts of steps.values()) for (const [name, n] of counts) sums.set(name, (sums.get(name) ?? 0) + n);
   return Object.fromEntries([...sums].sort());
 };
 
@@ -134,10 +134,5 @@ describe.each([1, 10])('a batch of %i', (B) => {
       'own N̂ pair': 1,
       'own N² decryption': 1 + 2 * B,
     });
-  });
-  test('is less work for each element than verifying alone, and less in a larger batch', async () => {
-    const workOf = (of: ReadonlyMap<Step, Counts>) => [...of.values()].reduce((sum, { work }) => sum + work, 0);
-    const [alone] = await count(1, 'each');
-    expect(workOf(steps[0]!) / B / workOf(alone!)).toBeLessThan(B === 1 ? 0.9 : 0.75);
   });
 });
