@@ -36,6 +36,8 @@ import { LinkError } from '../host/mesh/transport.ts';
 import { fenceCodec } from '../host/presign/pool.ts';
 import { decodeStored, encodeStored, storedPresignature } from '../host/presign/record.ts';
 import * as affG from '../host/proofs/pi-aff-g.ts';
+import * as affGStar from '../host/proofs/pi-aff-g-star.ts';
+import * as dec from '../host/proofs/pi-dec.ts';
 import * as elog from '../host/proofs/pi-elog.ts';
 import * as encElg from '../host/proofs/pi-enc-elg.ts';
 import * as fac from '../host/proofs/pi-fac.ts';
@@ -44,6 +46,10 @@ import * as prm from '../host/proofs/pi-prm.ts';
 import * as sch from '../host/proofs/pi-sch.ts';
 import { repetitions } from '../host/proofs/testing/instances.ts';
 import { envelope } from '../host/protocol/rounds.ts';
+import * as resharing from '../host/resharing/plan.ts';
+import { reshareRounds } from '../host/resharing/reshare-messages.ts';
+import * as statements from '../host/resharing/statements.ts';
+import { switchRecord } from '../host/resharing/switch-record.ts';
 import { openBurnJournal } from '../host/storage/burns.ts';
 import { parseHeader } from '../host/storage/vault-header.ts';
 import { entry } from '../host/wallet/keyring.ts';
@@ -132,6 +138,10 @@ async function readJournal(bytes: Uint8Array): Promise<Uint8Array | undefined> {
   }
 }
 
+/** The messages of resharing have lengths by the plan; the one of the recorded run is a seed itself. */
+const reshareOf = (plan: Uint8Array | undefined): Decoder[] =>
+  plan === undefined ? [] : roundsOf(Object.values(reshareRounds(decode(resharing.plan, plan))));
+
 export const decoders = (): Decoder[] => [
   ...codecsOf('curve', { point, scalar }),
   ...codecsOf('protocol', { envelope, echo: bytes(32) }),
@@ -147,6 +157,8 @@ export const decoders = (): Decoder[] => [
     frostSign.nonceRound,
     frostSign.signatureShareRound,
   ]),
+  ...reshareOf(seedsOf('resharing/plan')[0]),
+  ...codecsOf('resharing', { ...resharing, ...statements, switchRecord }),
   ...codecsOf('proof', {
     sch: sch.proof,
     prm: prm.proof(PARAMETERS),
@@ -155,6 +167,8 @@ export const decoders = (): Decoder[] => [
     'enc-elg': encElg.proof(PARAMETERS),
     'aff-g': affG.proof(PARAMETERS),
     elog: elog.proof(PARAMETERS),
+    dec: dec.proof(PARAMETERS, T),
+    'aff-g*': affGStar.proof(PARAMETERS),
     possession: proofOfPossession,
   }),
   ...codecsOf('record', {

@@ -18,6 +18,7 @@ import { quorumCertificate } from '../host/consensus/certificate.ts';
 import { proposal, signedProposal } from '../host/consensus/proposal.ts';
 import { vote } from '../host/consensus/vote.ts';
 import { referenceCore } from '../host/core/reference.ts';
+import { encrypt, modN2, power } from '../host/core/types.ts';
 import { G, point, scalar } from '../host/curve/secp256k1.ts';
 import { frostShare } from '../host/frost/share.ts';
 import * as frostKeygen from '../host/frost/keygen.ts';
@@ -30,18 +31,35 @@ import { conflictingMessages } from '../host/protocol/signed.ts';
 import { fenceCodec } from '../host/presign/pool.ts';
 import { encodeStored } from '../host/presign/record.ts';
 import * as affG from '../host/proofs/pi-aff-g.ts';
+import * as affGStar from '../host/proofs/pi-aff-g-star.ts';
+import * as dec from '../host/proofs/pi-dec.ts';
 import * as elog from '../host/proofs/pi-elog.ts';
 import * as encElg from '../host/proofs/pi-enc-elg.ts';
 import * as fac from '../host/proofs/pi-fac.ts';
 import * as mod from '../host/proofs/pi-mod.ts';
 import * as prm from '../host/proofs/pi-prm.ts';
 import * as sch from '../host/proofs/pi-sch.ts';
+import { unit } from '../host/proofs/sampling.ts';
+import * as reshare from '../host/resharing/plan.ts';
+import * as statements from '../host/resharing/statements.ts';
+import { switchRecord } from '../host/resharing/switch-record.ts';
 import { envelope } from '../host/protocol/rounds.ts';
 import { sha256 } from '../host/protocol/transcript.ts';
 import { openBurnJournal } from '../host/storage/burns.ts';
 import { sealHeader } from '../host/storage/vault-header.ts';
-import { auxRun, frostKeygenRun, frostSignRun, keygenRun, presignRun, signRun, TAPROOT_PREIMAGE, type Said } from '../host/testing/runs.ts';
-import { seeded } from '../host/proofs/testing/instances.ts';
+import {
+  auxRun,
+  frostKeygenRun,
+  frostSignRun,
+  keygenRun,
+  presignRun,
+  reshareRun,
+  signRun,
+  TAPROOT_PREIMAGE,
+  type ReshareRun,
+  type Said,
+} from '../host/testing/runs.ts';
+import { contextOf, paillierKey, seeded } from '../host/proofs/testing/instances.ts';
 import { tamper } from '../host/protocol/testing/network.ts';
 import { entry } from '../host/wallet/keyring.ts';
 import * as wallet from '../host/wallet/messages.ts';
@@ -91,7 +109,9 @@ async function protocols(): Promise<void> {
   );
   // Signing without a stock presigns a batch of one, whose messages have other lengths.
   const partials = signed.said.filter(({ round }) => round.startsWith('sign/'));
-  said([complaints, keys.said, aux.said, presigned.said, partials, frost.said, frostSigned.said].flat());
+  const reshared = await reshareRun(keys.outputs, PARAMETERS);
+  resharing(reshared);
+  said([complaints, keys.said, aux.said, presigned.said, partials, frost.said, frostSigned.said, reshared.said].flat());
 
   add('record/key share', keyShare, ...keys.outputs);
   add('record/frost share', frostShare, ...frost.outputs);
@@ -136,6 +156,38 @@ async function protocols(): Promise<void> {
   add('proof/aff-g', affG.proof(PARAMETERS), affGamma, affX);
   add('proof/elog', elog.proof(PARAMETERS), find(presignOf.products, presigned.said)[0]!.elogGamma);
   add('proof/possession', proofOfPossession, find(frostKeygen.openRound(T), frost.said).possession);
+}
+
+/** Π^dec and Π^aff-g* of a small instance: the rounds that carry them come only after a fault. */
+async function errorProofs(): Promise<void> {
+  const [N0, N1] = [paillierKey(576, 0), paillierKey(576, 4)];
+  const context = { ...contextOf('dec-delta'), parameters: PARAMETERS };
+  const square = N0.n * N0.n;
+  const [x, k, d] = [5n, 7n, 11n];
+  const [r1, r2] = [unit(random, N0.n), unit(random, N0.n)];
+  const [K, D, mask, Y] = await referenceCore.run([encrypt(N0, k, r1), encrypt(N0, d, r2), encrypt(N0, d, r2), encrypt(N1, d, r1)]);
+  const [power5] = await referenceCore.run([power(modN2(N0), [K, x])]);
+  const X = G.multiply(x);
+  // K^x·D encrypts k·x + d under the nonce r1^x·r2
+  const plain = k * x + d;
+  const witness = { x, y: plain, rho: (r1 ** x * r2) % N0.n };
+  const statement = { parties: T, N0, K, X, D, S: G.multiply(plain), base: G };
+  add('proof/dec', dec.proof(PARAMETERS, T), await dec.prove(statement, witness, context));
+  const affine = { N0, N1, C: K, D: (power5 * mask) % square, Y, X };
+  add('proof/aff-g*', affGStar.proof(PARAMETERS), await affGStar.prove(affine, { x, y: d, rho: r2, rhoY: r1 }, context));
+}
+
+function resharing({ ticket, approvals, outputs }: ReshareRun): void {
+  const [certificate] = outputs;
+  add('resharing/plan', reshare.plan, ticket.plan);
+  add('resharing/ticket', reshare.ticket, ticket);
+  add('resharing/statement', statements.statement, approvals[0]!);
+  add('resharing/certificate', statements.certificate, certificate!);
+  const { digest } = certificate!;
+  add('resharing/switchRecord', switchRecord, {
+    epoch: 0, share: true, highest: 1, lock: ticket, prepared: [{ ticket, approvals: [...approvals], digest, aside: false }], refused: [word()],
+    committed: { by: [0, 2], erased: false }, certificates: [certificate!], retained: [1],
+  }); // prettier-ignore
 }
 
 function mesh(): void {
@@ -260,6 +312,7 @@ async function evidence(): Promise<void> {
 }
 
 await protocols();
+await errorProofs();
 mesh();
 consensus();
 walletMessages();

@@ -2,7 +2,8 @@
  * For tests only: one honest run of every protocol with fixed randomness, and all that was said in it. The known answers of whole protocols, the
  * seeds of the fuzzer and the fixtures of the stored formats are made from these runs, so a new protocol is added here once.
  */
-import { utf8 } from '../base/bytes.ts';
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { equalBytes, fromHex, utf8 } from '../base/bytes.ts';
 import type { Random } from '../base/random.ts';
 import {
   auxInfo,
@@ -27,6 +28,10 @@ import { safePrime, seeded } from '../proofs/testing/instances.ts';
 import { memoryNetwork, values, type Override } from '../protocol/testing/network.ts';
 import type { Rounds } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
+import { participants, runId, type Plan, type Ticket } from '../resharing/plan.ts';
+import { reshare } from '../resharing/reshare.ts';
+import { ofEcdsa } from '../resharing/shared-key.ts';
+import { approvalMessage, planQuorum, type Certificate, type Statement } from '../resharing/statements.ts';
 
 /** What one party said to another in one round, without the signature. */
 export interface Said {
@@ -141,3 +146,44 @@ export const frostSignRun = (shares: readonly FrostShare[], signers: readonly nu
     frostSign.sign({ rounds, signers, share: shares[signers[rounds.me]!]!, message, random }),
   );
 };
+
+/** PKCS #8 of an Ed25519 key, up to its 32 bytes. */
+const PKCS8_HEAD = fromHex('302e020100300506032b657004220420');
+/** The same key for the same number: worthless outside tests. */
+function fixedIdentity(index: number) {
+  const secret = createPrivateKey({ key: Buffer.concat([PKCS8_HEAD, sha256(utf8(`node ${index}`))]), format: 'der', type: 'pkcs8' });
+  const publicKey = new Uint8Array(createPublicKey(secret).export({ format: 'der', type: 'spki' }).subarray(-32));
+  return { publicKey, sign: (message: Uint8Array) => new Uint8Array(sign(null, message, secret)) };
+}
+
+export interface ReshareRun extends Run<Certificate> {
+  readonly ticket: Ticket;
+  readonly approvals: readonly Statement[];
+}
+
+/** Shares 0 and 1 of a 2-of-3 key are handed to nodes 1, 2 and 3: one that leaves, two that stay (one without sharing), one that joins. */
+export async function reshareRun(keys: readonly KeyShare[], parameters: Parameters): Promise<ReshareRun> {
+  const nodes = [0, 1, 2, 3].map(fixedIdentity);
+  const keysOf = (indices: readonly number[]) => indices.map((index) => nodes[index]!.publicKey);
+  const { keyId, publicKey, chainCode, epoch, t, X } = keys[0]!;
+  const plan: Plan = {
+    kind: 'reshare', keyId, scheme: 'cggmp24', publicKey, chainCode, internal: undefined, epoch, nextEpoch: epoch + 1, t, X,
+    oldMembers: keysOf(PARTIES), sharers: [0, 1], nextT: T, newMembers: keysOf([1, 2, 3]), auxHash: sha256(utf8('auxiliary information')),
+  }; // prettier-ignore
+  const ticket: Ticket = { plan, nonce: nonceOf('reshare') };
+  const sid = runId(ticket, parameters);
+  const approvals = Array.from({ length: planQuorum(keys.length) }, (_, index) => ({
+    index,
+    signature: nodes[index]!.sign(approvalMessage(sid, ticket)),
+  }));
+  const parties = participants(plan);
+  const run = await record('reshare', parties.length, sid, (rounds, random) => {
+    const index = nodes.findIndex(({ publicKey: key }) => equalBytes(key, parties[rounds.me]!));
+    const own = keys[index];
+    return reshare({
+      rounds, ticket, approvals, publicKey, parameters, random, sign: nodes[index]!.sign, prepared: () => Promise.resolve(),
+      ...(own !== undefined && { own: ofEcdsa(own) }),
+    }); // prettier-ignore
+  });
+  return { ...run, ticket, approvals };
+}
