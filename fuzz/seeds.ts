@@ -127,8 +127,8 @@ async function protocols(): Promise<void> {
   add(
     'record/key in the vault',
     entry,
-    { ...description, state: 'active', protocol: 'cggmp24', share: encode(keyShare, keys.outputs[0]!) },
-    { ...description, state: 'prepared', protocol: 'frost', share: encode(frostShare, frost.outputs[0]!) },
+    { ...description, state: 'active', protocol: 'cggmp24', share: encode(keyShare, keys.outputs[0]!), auxHash: new Uint8Array() },
+    { ...description, state: 'prepared', protocol: 'frost', share: encode(frostShare, frost.outputs[0]!), auxHash: new Uint8Array() },
   );
   const { id, sid } = presignatures[0]!;
   const meta = {

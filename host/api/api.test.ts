@@ -149,6 +149,28 @@ describe('answers', () => {
     expect((await harness.request('/api/v1/dkg/status', { as })).body).toEqual({ ceremonies: await harness.fake.service.ceremonies() });
   });
 
+  it('shares of a key: status for viewers, changes for administrators of the wallet', async () => {
+    const change = { threshold: 2, nodes: ['node-1', 'node-3'] };
+    const url = '/api/v1/keys/w-ecdsa';
+    expect((await harness.request(url, { as: 'viewer' })).body).toEqual(await harness.fake.service.keyStatus('w-ecdsa'));
+    const posts = [
+      ['refresh', {}, { epoch: 1, state: 'erased' }],
+      ['agree', { ...change, public_key: 'ab'.repeat(33).replace(/^ab/, '02') }, { wallet_id: 'w-ecdsa', ...change }],
+      ['reshare', change, { epoch: 1, ...change, old_shares: [0] }],
+      ['erase', {}, { state: 'erased' }],
+    ] as const;
+    for (const [what, json, body] of posts) {
+      expect(await harness.request(`${url}/${what}`, { as: 'admin', json })).toMatchObject({ status: 200, body });
+      expect((await harness.request(`${url}/${what}`, { as: 'operator', json })).status).toBe(403);
+    }
+    for (const json of [
+      { ...change, threshold: 1 },
+      { ...change, nodes: ['node-1'] },
+      { ...change, nodes: ['Node 1', 'node-2'] },
+    ])
+      expect((await harness.request(`${url}/reshare`, { as: 'admin', json })).status).toBe(400);
+  });
+
   it('members the answer does not document never leave the node', async () => {
     const leaky = { ...ECDSA_WALLET, key_share: 'secret' };
     const other = await createHarness({ fake: createFakeWallet({ wallet: async () => leaky, wallets: async () => [leaky] }) });
@@ -394,6 +416,11 @@ describe('OpenAPI', () => {
         'GET /api/v1/pool/status',
         'POST /api/v1/presig/generate',
         'GET /api/v1/dkg/status',
+        'GET /api/v1/keys/{id}',
+        'POST /api/v1/keys/{id}/refresh',
+        'POST /api/v1/keys/{id}/agree',
+        'POST /api/v1/keys/{id}/reshare',
+        'POST /api/v1/keys/{id}/erase',
         'GET /api/v1/events',
       ].sort(),
     );

@@ -73,6 +73,25 @@ export const walletTransactionsQuery = z.strictObject({ ...paging, state });
 export const transactionsQuery = z.strictObject({ ...paging, state, wallet_id: z.exactOptional(id) });
 export const walletQuery = z.strictObject({ wallet_id: z.exactOptional(id) });
 
+const nodes = z
+  .array(z.string().regex(/^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$/))
+  .min(2)
+  .max(16);
+const threshold = z.int().min(2).max(16);
+/** Of a request that says all in its URL. */
+export const emptyBody = z.strictObject({});
+export const reshareBody = z.strictObject({
+  threshold: threshold.describe('Nodes that must sign afterwards.'),
+  nodes: nodes.describe('Nodes that hold a share afterwards.'),
+});
+export const agreeBody = z.strictObject({
+  threshold,
+  nodes,
+  public_key: z
+    .exactOptional(z.string().regex(/^([0-9a-f]{64}|[0-9a-f]{66})$/))
+    .describe('The key that is joined, at a node that does not hold it yet; compare it by another way than the node that asks.'),
+});
+
 export const generateBody = z.strictObject({
   wallet_id: z.exactOptional(id).describe('The default wallet when absent.'),
   count: z.int().min(1).max(1000),

@@ -149,10 +149,25 @@ const pool = z
 export const pools = z.object({ pools: z.array(pool) });
 export const generated = z.object({ wallet_id: z.string(), generated: count, new_pool_size: count, duration_ms: z.number() });
 
+export const keyStatus = z
+  .object({
+    wallet_id: z.string(),
+    epoch: count,
+    holds_share: z.boolean(),
+    state: z.enum(['active', 'prepared', 'committed', 'erased']),
+    threshold: count.nullable(),
+    nodes: z.array(z.string()),
+    next_epoch: count.nullable(),
+    committed_nodes: z.array(z.string()),
+    old_shares: z.array(count),
+  })
+  .meta({ id: 'KeyStatus' });
+export const agreed = z.object({ wallet_id: z.string(), threshold: count, nodes: z.array(z.string()) });
+
 const ceremony = z
   .object({
     id: z.string(),
-    kind: z.enum(['aux', 'dkg', 'presign']),
+    kind: z.enum(['aux', 'dkg', 'presign', 'refresh', 'reshare']),
     protocol,
     wallet_id: z.string().nullable(),
     status: z.enum(['running', 'completed', 'failed']),

@@ -1,6 +1,7 @@
 /** Every route of the API but the event stream. Each is one call of the wallet; the role it needs stands in its row. */
 import { Refusal } from '../base/errors.ts';
 import type { NetworkName, SendRequest, TransactionState, WalletService } from '../wallet/types.ts';
+import { keyRoutes } from './key-routes.ts';
 import { PaymentEnded } from './problems.ts';
 import * as requests from './requests.ts';
 import * as responses from './responses.ts';
@@ -21,7 +22,7 @@ export interface RouteContext {
 }
 
 export function createRoutes(context: RouteContext): AnyRoute[] {
-  return [...openRoutes(context), ...walletRoutes(context), ...paymentRoutes(context), ...clusterRoutes(context)];
+  return [...openRoutes(context), ...walletRoutes(context), ...paymentRoutes(context), ...keyRoutes(context), ...clusterRoutes(context)];
 }
 
 function openRoutes({ service }: RouteContext): AnyRoute[] {

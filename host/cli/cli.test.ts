@@ -90,6 +90,7 @@ describe('answers', () => {
       [['presig', 'status'], '/api/v1/pool/status'],
       [['pool', 'status', '--wallet', 'w-ecdsa'], '/api/v1/pool/status?wallet_id=w-ecdsa'],
       [['dkg', 'status'], '/api/v1/dkg/status'],
+      [['keys', 'status', 'w-ecdsa'], '/api/v1/keys/w-ecdsa'],
       [['health'], '/health'],
     ]; // prettier-ignore
     for (const [args, path] of commands) {
@@ -116,6 +117,11 @@ describe('answers', () => {
       [['cluster', 'nodes'], [/node-1.*self/, /node-5.*active.*127\.0\.0\.1:9005.*0\.8 ms/]],
       [['presig', 'status'], [/w-ecdsa.*8.*10.*node-1, node-2, node-3, node-4.*8/]],
       [['presig', 'generate', '--count', '2'], [/made.*2/, /took.*1\.5 s/]],
+      [['keys', 'status', 'w-ecdsa'], [/epoch.*0/, /held here.*yes/, /4 of node-1, node-2/]],
+      [['keys', 'refresh', 'w-ecdsa'], [/epoch.*1/, /the old one is destroyed here/]],
+      [['keys', 'agree', 'w-ecdsa', '--threshold', '2', '--nodes', 'node-1,node-3'], [/agreed to.*2 of node-1, node-3/]],
+      [['keys', 'reshare', 'w-ecdsa', '--threshold', '2', '--nodes', 'node-1,node-3'], [/2 of node-1, node-3/, /old shares.*of epoch 0/]],
+      [['keys', 'erase', 'w-ecdsa'], [/old shares.*none/]],
       [['dkg', 'status'], [/dkg.*completed/, /aux.*running.*safe primes 3 of 4/]],
       [['health'], [/node-1, version 0\.1\.0/, /4 of 4 connected/, /PostgreSQL.*yes/]],
       [['wallet', 'create', '--name', 'ops', '--protocol', 'frost', '--threshold', '3'], [/ops/, /frost, 3 of 5/]],
@@ -305,6 +311,7 @@ describe('failures', () => {
       [['tx', 'list', '--limit', '0'], {}, 2, 'cli.option'],
       [['tx', 'list', '--state', 'lost'], {}, 2, 'cli.option'],
       [['presig', 'generate', '--count', '1.5'], {}, 2, 'cli.option'],
+      [['keys', 'reshare', 'w-ecdsa', '--threshold', '2', '--nodes', 'node-1,node-1'], {}, 2, 'cli.option'],
       [[...pay, '--amount', '5', '--fee-rate', '-1', '--yes'], {}, 2, 'cli.option'],
       [['wallet', 'bananas'], {}, 2, 'usage'],
       [['walet'], {}, 2, 'usage'],

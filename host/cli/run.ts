@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander';
 import { registerCluster } from './commands/cluster.ts';
 import { registerCompletion } from './commands/completion.ts';
 import { registerEvidence } from './commands/evidence.ts';
+import { registerKeys } from './commands/keys.ts';
 import { registerLocal } from './commands/local.ts';
 import { exitOf } from './commands/options.ts';
 import { registerSend } from './commands/send.ts';
@@ -56,6 +57,7 @@ function createProgram(io: Io): Command {
   registerWallet(program, io);
   registerSend(program, io);
   registerTransactions(program, io);
+  registerKeys(program, io);
   registerCluster(program, io);
   registerLocal(program, io);
   registerEvidence(program, io);

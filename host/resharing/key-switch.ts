@@ -124,6 +124,16 @@ export class KeySwitch {
     return move && { ticket: this.#tickets.get(move.sid)!, ...this.#prepared.get(move.sid)! };
   }
 
+  /** All that is prepared, set aside or not. */
+  preparedTickets(): Ticket[] {
+    return this.#state.prepared.map(({ move }) => this.#tickets.get(move.sid)!);
+  }
+  /** The plan that this node voted for and has heard no end of. */
+  locked(): Ticket | undefined {
+    const { lock } = this.#state;
+    return lock && this.#tickets.get(lock.sid);
+  }
+
   /** The preimage of this node's approval, once the vote is durable. */
   vote(ticket: Ticket): Promise<Uint8Array> {
     return this.#change(async () => {

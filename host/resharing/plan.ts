@@ -8,7 +8,7 @@ import { equalBytes, hex, utf8 } from '../base/bytes.ts';
 import { bytes, bytesUpTo, list, oneOf, optional, struct, text, u32, versioned, type Codec } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import { MAX_PARTIES } from '../cggmp24/key-share.ts';
-import { sessionId } from '../cggmp24/session.ts';
+import { sessionId, type SessionBinding } from '../cggmp24/session.ts';
 import { interpolatePoint, lagrangeAtZero, shamirPoint } from '../curve/polynomial.ts';
 import { mulPublic, point, type Point } from '../curve/secp256k1.ts';
 import { tweakPoint } from '../frost/taproot.ts';
@@ -108,20 +108,20 @@ export const rolesOf = (value: Plan, identity: Uint8Array): Roles => {
   return { sharer: i !== undefined && value.sharers.includes(i) ? i : undefined, member: found(value.newMembers) };
 };
 
-/** sid = §2.2 with the epoch E and the nonce 16 random bytes ‖ plan. */
-export const runId = ({ plan: value, nonce }: Ticket, parameters: Parameters): Uint8Array =>
-  sessionId({
-    protocol: value.kind,
-    parameters,
-    nonce: new Uint8Array([...nonce, ...planHash(value)]),
-    identities: participants(value),
-    t: value.t,
-    n: value.oldMembers.length,
-    keyId: value.keyId,
-    epoch: value.epoch,
-    publicKey: value.publicKey,
-    ...(value.auxHash.length > 0 && { auxHash: value.auxHash }),
-  });
+/** What the sid of a try is a hash of (§2.2): the epoch E, and as nonce 16 random bytes ‖ plan. */
+export const runBinding = ({ plan: value, nonce }: Ticket, parameters: Parameters): SessionBinding => ({
+  protocol: value.kind,
+  parameters,
+  nonce: new Uint8Array([...nonce, ...planHash(value)]),
+  identities: participants(value),
+  t: value.t,
+  n: value.oldMembers.length,
+  keyId: value.keyId,
+  epoch: value.epoch,
+  publicKey: value.publicKey,
+  ...(value.auxHash.length > 0 && { auxHash: value.auxHash }),
+});
+export const runId = (value: Ticket, parameters: Parameters): Uint8Array => sessionId(runBinding(value, parameters));
 
 /** W_i = λ_i·X_i over H: what sharer i's constant term must be. */
 export const weighted = ({ sharers, X }: Plan): ReadonlyMap<number, Point> => {

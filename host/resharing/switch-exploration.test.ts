@@ -214,6 +214,15 @@ const CHAIN: Configuration = {
 };
 const HONEST: Configuration = { ...NEWCOMER, liars: [], plans: [{ ...NEWCOMER.plans[0]!, members: ['A', 'B'] }, NEWCOMER.plans[1]!] };
 
+/** For the broken rules, which show themselves in the smallest case. */
+const PAIR: Configuration = {
+  honest: ['A', 'B'],
+  liars: [],
+  t: 2,
+  committee: ['A', 'B'],
+  plans: [1, 2].map((to) => ({ from: 0, to, old: ['A', 'B'], sharers: ['A', 'B'], members: ['A', 'B'], t: 2 })),
+};
+
 test.each([
   ['an equivocating newcomer, and a second plan of the same epoch without it', NEWCOMER, { states: 126_710, forked: 2708 }],
   ['an equivocating member of four, and two plans for different nodes', OLD_LIAR, { states: 27_387, forked: 0 }],
@@ -241,16 +250,16 @@ test.each<[string, Configuration, Partial<typeof RULES>, string]>([
     { certified: (s, m) => ({ ...certified(s, m), prepared: [] }) },
     'the key is lost',
   ],
-  ['a restart that gives up what was prepared', HONEST, { afterCrash: (s) => ({ ...afterCrash(s), prepared: [] }) }, 'the key is lost'],
+  ['a restart that gives up what was prepared', PAIR, { afterCrash: (s) => ({ ...afterCrash(s), prepared: [] }) }, 'the key is lost'],
   [
     'a refusal after the acknowledgement',
-    HONEST,
+    PAIR,
     { decline: (s, m) => refusalHeard(m.member === undefined ? decline(s, m) : { ...s, refused: [m.sid] }, m) },
     'two committees for one epoch, and no liar',
   ],
   [
     'an erasure at the certificate',
-    HONEST,
+    PAIR,
     { certified: (s, m) => ((c) => (c === s ? s : { ...c, retained: [], committed: { ...c.committed!, erased: true } }))(certified(s, m)) },
     'erased too early',
   ],

@@ -26,7 +26,7 @@ import type { Keyring } from './keyring.ts';
 import { accepted, auxAnswer, auxQuery, cancellation, invitation, type Invitation } from './messages.ts';
 import type { Pools } from './pools.ts';
 import { walletInfo } from './accounts.ts';
-import type { CeremonyInfo } from './types.ts';
+import type { CeremonyInfo, Protocol } from './types.ts';
 
 const join = method('ceremony.join', invitation, accepted);
 /** Asks a member of a signer set to invite the others: only a party can start a run. */
@@ -36,7 +36,7 @@ const cancelMethod = method('ceremony.cancel', cancellation, accepted);
 const auxMethod = method('ceremony.aux', auxQuery, auxAnswer);
 
 /** A silent party ends a run after this long without progress. Safe primes take minutes on a slow machine, hence the long one. */
-const ROUND_TIMEOUT_MS = { dkg: 20_000, aux: 15 * 60_000, presign: 50_000 } as const;
+const ROUND_TIMEOUT_MS = { dkg: 20_000, change: 20_000, aux: 15 * 60_000, presign: 50_000 } as const;
 /** And in presigning this much longer for each presignature of a batch: all of them are computed before anything is sent. */
 const ELEMENT_TIMEOUT_MS = 10_000;
 /** Presignatures of one run. More would save little, hold more memory, and leave a stopped job waiting for longer. */
@@ -229,14 +229,41 @@ export class Ceremonies {
     }
   }
 
-  async #run(id: string, invite: Invitation): Promise<void> {
+  /** A change of a key (key-changes.ts): recorded and shown like a ceremony, in a session like theirs. */
+  async change<T>(
+    id: string,
+    what: { kind: 'refresh' | 'reshare'; protocol: Protocol; walletId: string; facts: SessionFacts; parties: readonly NodeId[] },
+    protocol: (rounds: Rounds) => Promise<T>,
+  ): Promise<T> {
+    const { facts, parties } = what;
+    this.#aborts.set(id, { inviter: this.context.self, abort: new AbortController() });
+    try {
+      return await this.#recorded(id, what, () => this.#withRounds(id, facts, parties, ROUND_TIMEOUT_MS.change, 'ceremony', protocol));
+    } finally {
+      this.#aborts.delete(id);
+    }
+  }
+
+  /** Ends the change with this id, if it runs here. */
+  cancelChange(id: string, reason: string): void {
+    this.#aborts.get(id)?.abort.abort(new Unavailable('mesh', reason, 'see the reason'));
+  }
+
+  #run(id: string, invite: Invitation): Promise<void> {
+    return this.#recorded(id, { ...invite, parties: partiesOf(invite) }, () => this.#protocol(id, invite));
+  }
+
+  async #recorded<T>(
+    id: string,
+    { kind, protocol, walletId, parties }: Pick<CeremonyInfo, 'kind' | 'protocol'> & { walletId: string; parties: readonly NodeId[] },
+    work: () => Promise<T>,
+  ): Promise<T> {
     const { context } = this;
-    const parties = partiesOf(invite);
     const started: CeremonyInfo = {
       id,
-      kind: invite.kind,
-      protocol: invite.protocol,
-      wallet_id: invite.walletId || null,
+      kind,
+      protocol,
+      wallet_id: walletId || null,
       status: 'running',
       participants: parties,
       culprits: [],
@@ -250,21 +277,19 @@ export class Ceremonies {
     try {
       await context.records.ceremonies.insert({
         ceremony_id: id,
-        kind: invite.kind,
-        protocol: invite.protocol,
+        kind,
+        protocol,
         wallet_id: started.wallet_id,
         participants: parties,
       });
-      await this.#protocol(id, invite);
+      const result = await work();
       await this.#finish(id, { status: 'completed' });
-      context.logger.info(
-        { ceremony: id, kind: invite.kind, protocol: invite.protocol, ms: context.clock() - begin },
-        'ceremony completed',
-      );
+      context.logger.info({ ceremony: id, kind, protocol, ms: context.clock() - begin }, 'ceremony completed');
+      return result;
     } catch (error) {
       const culprits = error instanceof Fault ? error.culprits.map((index) => parties[index]!) : [];
       const message = error instanceof Error ? error.message : String(error);
-      context.logger.warn({ ceremony: id, kind: invite.kind, culprits, error: message }, 'ceremony failed');
+      context.logger.warn({ ceremony: id, kind, culprits, error: message }, 'ceremony failed');
       await this.#finish(id, { status: 'failed', culprits, error: message }).catch((failure: unknown) =>
         context.logger.error({ ceremony: id, error: failure }, 'the end of a ceremony could not be recorded'),
       );
@@ -286,7 +311,8 @@ export class Ceremonies {
       const aux = await this.#withRounds(id, { binding }, parties, ROUND_TIMEOUT_MS.aux, 'ceremony', (rounds) =>
         auxInfo({ rounds, primes: context.primes, random, core: context.core, parameters }),
       );
-      await keyring.storeAux(committee, aux);
+      // For a wallet: it belongs to the next epoch of that key, and the committee's own stays for the others.
+      await (walletId === '' ? keyring.storeAux(committee, aux) : keyring.storeRenewedAux(aux));
       return;
     }
     if (kind === 'dkg') {
@@ -303,7 +329,7 @@ export class Ceremonies {
     }
 
     const key = keyring.active(walletId);
-    const aux = keyring.aux(committee);
+    const aux = keyring.auxOf(key);
     if (key.protocol !== 'cggmp24' || aux === undefined) throw new Defect('the invitation was checked');
     const core = atPriority(context.core, 'refill');
     const limit = Math.min(PRESIGN_BATCH, batchLimit(parameters, t));
@@ -354,6 +380,7 @@ export class Ceremonies {
     // All that an active key needs first; each step again does no harm.
     await this.pools.open(key);
     const wallet = walletInfo(key, this.context.network);
+    await this.context.records.wallets.reshare(walletId, wallet.threshold, wallet.total_nodes);
     await this.context.records.wallets.insert({ ...wallet, created_at: new Date(wallet.created_at) });
     await this.keyring.activate(walletId);
   }

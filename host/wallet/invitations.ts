@@ -60,7 +60,9 @@ export function checkInvitation(
       );
     }
     if (count < 1 || count > MAX_PRESIGNATURES) refuse('count', `${count} presignatures in one job`, `ask for 1 to ${MAX_PRESIGNATURES}`);
-    if (keyring.aux(committee) === undefined)
+    if (keyring.frozen.has(walletId))
+      refuse('wallet_id', 'the key is about to change its shares', 'wait until the change is committed or refused', 409);
+    if (keyring.auxOf(key) === undefined)
       refuse('committee', 'this committee has no auxiliary information', 'run the aux ceremony first', 409);
   } else {
     if (signers.length > 0 || count > 0) refuse('signers', 'signers and count belong to presigning', 'leave them empty');

@@ -18,6 +18,7 @@ function unsealed(): Entries {
     put: (kind, id, content) => Promise.resolve(void of(kind).set(id, content.slice())),
     get: (kind, id) => Promise.resolve(of(kind).get(id)?.slice()),
     list: (kind) => Promise.resolve([...of(kind).keys()].sort()),
+    delete: (kind, id) => Promise.resolve(of(kind).delete(id)),
   };
 }
 

@@ -3,6 +3,8 @@ import { burnOpened } from '../presign/states.ts';
 import { Attempts } from './attempts.ts';
 import { Ceremonies } from './ceremonies.ts';
 import type { WalletContext } from './context.ts';
+import { KeyChanges } from './key-changes.ts';
+import { KeySwitches } from './key-switches.ts';
 import { Keyring } from './keyring.ts';
 import { Ledger } from './ledger.ts';
 import { Notices } from './notices.ts';
@@ -63,14 +65,16 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
-  for (const part of [ceremonies, voting, signer, notices, refill, prepared]) part.serve();
+  const switches = await KeySwitches.open(context, keyring, pools, ceremonies);
+  const changes = new KeyChanges(context, keyring, ceremonies, switches);
+  for (const part of [ceremonies, voting, signer, notices, refill, prepared, switches, changes]) part.serve();
 
   await context.records.ceremonies.endInterrupted();
   // Again, for what a crash or a lost database left out; what is there already stays.
   for (const key of keyring.keys()) if (key.state === 'active') await ceremonies.registered(key.walletId);
 
   return {
-    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill, primes }),
+    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes }),
     start() {
       watcher.start();
       if (context.pool.target > 0) refill.start();
@@ -78,12 +82,14 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
         context.events.publish({ type: 'peer', node_id: node, status });
       });
       prepared.start();
+      switches.start();
       primes.start();
     },
     async stop() {
       ceremonies.stop();
       await primes.stop();
       await prepared.stop();
+      await switches.stop();
       await refill.stop();
       await watcher.stop();
       await pools.settle();

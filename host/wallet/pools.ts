@@ -40,6 +40,12 @@ export class Pools {
     this.#pools.set(key.walletId, pool);
   }
 
+  /** After a change of the key: the stock of the old epoch is gone, the wallet begins anew or, without a share, not at all. */
+  async renew(walletId: string, key: WalletKey | undefined): Promise<void> {
+    this.#pools.delete(walletId);
+    if (key !== undefined) await this.open(key);
+  }
+
   of(walletId: string): PresignaturePool {
     const pool = this.#pools.get(walletId);
     invariant(pool !== undefined, 'the pool of an active CGGMP24 wallet is open');

@@ -77,7 +77,12 @@ export class Refill {
       const expired = await this.pools.of(walletId).expire(context.clock() - context.pool.maxAgeMs);
       if (expired > 0) context.logger.info({ wallet_id: walletId, expired }, 'old presignatures discarded');
       const reachable = online(context);
-      if (key.committee.find((node) => reachable.has(node)) !== context.self || this.keyring.aux(key.committee) === undefined) continue;
+      if (
+        key.committee.find((node) => reachable.has(node)) !== context.self ||
+        this.keyring.auxOf(key) === undefined ||
+        this.keyring.frozen.has(walletId)
+      )
+        continue;
       const ready = [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
       const { target, batch } = context.pool;
       const missing = target - ready;

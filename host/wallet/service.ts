@@ -7,6 +7,7 @@ import type { NodeId } from '../mesh/types.ts';
 import { walletInfo } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
+import type { KeyChanges } from './key-changes.ts';
 import { unknownWallet, type Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import type { Payments } from './payments.ts';
@@ -28,9 +29,10 @@ export function createWalletService(parts: {
   payments: Payments;
   ceremonies: Ceremonies;
   refill: Refill;
+  changes: KeyChanges;
   primes: PrimeStock;
 }): WalletService {
-  const { context, keyring, pools, ledger, payments, ceremonies, refill, primes } = parts;
+  const { context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes } = parts;
   const started = context.clock();
   let backend = { at: -Infinity, connected: false };
 
@@ -229,6 +231,13 @@ export function createWalletService(parts: {
       const generated = await named(key.committee, () => refill.generate(walletId, count));
       return { generated, new_pool_size: pools.of(walletId).counters.available, duration_ms: context.clock() - begin };
     },
+
+    keyStatus: (walletId) => changes.status(walletId),
+    refreshKey: (walletId) => changes.change(walletId),
+    reshareKey: (walletId, change) => changes.change(walletId, change),
+    agreeToReshare: (walletId, { public_key: publicKey, ...change }) =>
+      changes.agree(walletId, { ...change, ...(publicKey !== undefined && { publicKey }) }),
+    eraseOldShares: (walletId) => changes.erase(walletId),
 
     ceremonies: () => Promise.resolve(ceremonies.list()),
     events: (signal) => context.events.subscribe(signal),

@@ -100,6 +100,9 @@ export class Signer {
       refuse('proposal', `${context.self} voted against this payment: ${ownVote.reason}`, 'ask signers who approved');
     if (attempt >= MAX_ATTEMPTS || answered.has(attempt))
       refuse('attempt', `attempt ${attempt} was answered, or is one too many`, 'propose again');
+    // A vote was for the shares of its epoch; after a change of the key, those are refused.
+    if (this.keyring.find(key.walletId)?.share.epoch !== key.share.epoch)
+      refuse('proposal', 'the shares of the key have changed since the vote', 'propose again');
     const certificate = parse(quorumCertificate, encoded, 'certificate');
     verifyCertificate(certificate, proposal, roster, quorum);
 
@@ -165,7 +168,7 @@ export class Signer {
   async #interactively(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
     const { context } = this;
     const { key, payment } = pending;
-    const aux = this.keyring.aux(key.committee);
+    const aux = this.keyring.auxOf(key);
     if (key.protocol !== 'cggmp24' || aux === undefined)
       throw new Refusal(
         'signature_refused',

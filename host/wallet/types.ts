@@ -131,9 +131,26 @@ export interface PoolStatus {
   readonly sets: readonly { readonly signers: readonly NodeId[]; readonly ready: number; readonly blocked: boolean }[];
 }
 
+/** A key's shares at this node. */
+export interface KeyStatus {
+  readonly wallet_id: string;
+  readonly epoch: number;
+  /** False at a node that the key has left. */
+  readonly holds_share: boolean;
+  /** prepared: a new share waits for its certificate. committed: the new shares are in force, the old ones kept. erased: destroyed. */
+  readonly state: 'active' | 'prepared' | 'committed' | 'erased';
+  readonly threshold: number | null;
+  readonly nodes: readonly NodeId[];
+  readonly next_epoch: number | null;
+  /** New members that said that they have stored the certificate of this epoch. */
+  readonly committed_nodes: readonly NodeId[];
+  /** Earlier epochs whose shares are still here. */
+  readonly old_shares: readonly number[];
+}
+
 export interface CeremonyInfo {
   readonly id: string;
-  readonly kind: 'aux' | 'dkg' | 'presign';
+  readonly kind: 'aux' | 'dkg' | 'presign' | 'refresh' | 'reshare';
   readonly protocol: Protocol;
   readonly wallet_id: string | null;
   readonly status: 'running' | 'completed' | 'failed';
@@ -187,6 +204,15 @@ export interface WalletService {
     walletId: string,
     count: number,
   ): Promise<{ readonly generated: number; readonly new_pool_size: number; readonly duration_ms: number }>;
+  keyStatus(walletId: string): Promise<KeyStatus>;
+  /** New shares for the same nodes; all of them take part. */
+  refreshKey(walletId: string): Promise<KeyStatus>;
+  /** The same key for other nodes or another threshold. Every old and new node's operator has agreed before. */
+  reshareKey(walletId: string, change: { threshold: number; nodes: readonly NodeId[] }): Promise<KeyStatus>;
+  /** This node's operator agrees to a resharing, for a day. `public_key` at a node that does not hold the key yet. */
+  agreeToReshare(walletId: string, change: { threshold: number; nodes: readonly NodeId[]; public_key?: string }): Promise<void>;
+  /** Destroys old shares although a new node never said that it is committed. */
+  eraseOldShares(walletId: string): Promise<KeyStatus>;
   ceremonies(): Promise<readonly CeremonyInfo[]>;
   /** Live events until the signal ends it. */
   events(signal: AbortSignal): AsyncIterable<WalletEvent>;

@@ -3,7 +3,7 @@
  * nothing. A test may replace any method.
  */
 import { Refusal } from '../../base/errors.ts';
-import type { SendRequest, TransactionInfo, WalletEvent, WalletInfo, WalletService } from '../../wallet/types.ts';
+import type { SendRequest, TransactionInfo, WalletEvent, WalletInfo, WalletService, KeyStatus } from '../../wallet/types.ts';
 
 export const ECDSA_WALLET: WalletInfo = {
   wallet_id: 'w-ecdsa',
@@ -63,6 +63,18 @@ export function paymentOf(walletId: string, request: SendRequest, number: number
     updated_at: '2026-01-02T03:05:01.000Z',
   };
 }
+
+const keyStatusOf = ({ wallet_id, threshold }: WalletInfo): KeyStatus => ({
+  wallet_id,
+  epoch: 0,
+  holds_share: true,
+  state: 'active',
+  threshold,
+  nodes: NODES,
+  next_epoch: null,
+  committed_nodes: [],
+  old_shares: [],
+});
 
 export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWallet {
   const wallets: WalletInfo[] = [ECDSA_WALLET, FROST_WALLET];
@@ -134,6 +146,18 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
       known(id);
       return [{ txid: 'ef'.repeat(32), vout: 1, value: 5_000_000, confirmations: 6, reserved: false }];
     },
+    keyStatus: async (id) => keyStatusOf(known(id)),
+    refreshKey: async (id) => ({ ...keyStatusOf(known(id)), epoch: 1, state: 'erased' }),
+    reshareKey: async (id, { threshold, nodes }) => ({
+      ...keyStatusOf(known(id)),
+      epoch: 1,
+      state: 'committed',
+      threshold,
+      nodes,
+      old_shares: [0],
+    }),
+    agreeToReshare: async () => undefined,
+    eraseOldShares: async (id) => ({ ...keyStatusOf(known(id)), epoch: 1, state: 'erased' }),
     send: async (walletId, request) => {
       known(walletId);
       sends.push({ walletId, request });

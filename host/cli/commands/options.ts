@@ -51,6 +51,15 @@ export function oneOf<T extends string>(name: string, values: readonly T[]): (te
   };
 }
 
+/** Names of nodes with commas between them. */
+export function nodeList(name: string): (text: string) => string[] {
+  return (text) => {
+    const nodes = text.split(',');
+    if (nodes.every((node) => /^[a-z0-9]([a-z0-9-]{0,29}[a-z0-9])?$/.test(node)) && new Set(nodes).size === nodes.length) return nodes;
+    throw new Refusal('cli.option', name, `${name} cannot be "${text.slice(0, 80)}"`, 'give different node names: node-1,node-2,node-4');
+  };
+}
+
 /** Ids go into URLs; they have the server's form or are refused here. */
 export function identifier(name: string): (text: string) => string {
   return (text) => {

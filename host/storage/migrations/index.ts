@@ -3,5 +3,6 @@ import type { Migration } from './migration.ts';
 import { records } from './0001-records.ts';
 import { audit } from './0002-audit.ts';
 import { views } from './0003-views.ts';
+import { keyChanges } from './0004-key-changes.ts';
 
-export const MIGRATIONS: readonly Migration[] = [records, audit, views];
+export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges];

@@ -3,7 +3,7 @@ import type { Database } from '../database.ts';
 
 export interface CeremonyRow {
   readonly ceremony_id: string;
-  readonly kind: 'aux' | 'dkg' | 'presign';
+  readonly kind: 'aux' | 'dkg' | 'presign' | 'refresh' | 'reshare';
   readonly protocol: 'cggmp24' | 'frost';
   readonly wallet_id: string | null;
   readonly status: 'running' | 'completed' | 'failed';

@@ -46,6 +46,15 @@ export class WalletRecords {
     throw new Refusal('wallet.duplicate', 'wallet_id', 'another wallet has this id or this address', 'read the existing wallet', 409);
   }
 
+  /** After a change of its committee. Key and address never change. */
+  async reshare(walletId: string, threshold: number, totalNodes: number): Promise<void> {
+    await this.#database.query('update wallets set threshold = $2, total_nodes = $3 where wallet_id = $1', [
+      walletId,
+      threshold,
+      totalNodes,
+    ]);
+  }
+
   async get(walletId: string): Promise<WalletRow | undefined> {
     const [row] = await this.#database.query<WalletRow>('select * from wallets where wallet_id = $1', [walletId]);
     return row;
