@@ -11,7 +11,7 @@
  * with them all verify the same and name the same. Nothing secret is shown; the run is dead afterwards.
  */
 import { modInv } from 'bigint-crypto-utils';
-import { Abandoned, Fault } from '../base/errors.ts';
+import { Fault } from '../base/errors.ts';
 import { decrypt, modN, modN2, power, type PaillierKey, type PaillierSecret } from '../core/types.ts';
 import { G, mulPublic, sgn, type Point } from '../curve/secp256k1.ts';
 import type { ProofContext } from '../proofs/context.ts';
@@ -129,7 +129,7 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
   const offsets = Array.from({ length: t - 1 }, (_, o) => o + 1);
 
   const own = await dec.prove(decStatement(sum, element, me), await openedSum(), context(labels.dec, me));
-  const decProofs = await proving(rounds.echo(messages.dec, own));
+  const decProofs = await rounds.echo(messages.dec, own);
   const affineProofs: ReadonlyMap<number, affGStar.Proof>[] = [];
   for (const offset of offsets) {
     const receiver = receiverAt(me, offset, t);
@@ -139,7 +139,7 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
       { x: sgn(secrets.factor), y: -beta, rho: s, rhoY: r },
       context(labels.affine, me, receiver),
     );
-    affineProofs.push(await proving(rounds.echo(messages.affine(offset), proof)));
+    affineProofs.push(await rounds.echo(messages.affine(offset), proof));
   }
 
   // Everybody verifies everything, what was made for others too.
@@ -175,16 +175,5 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
     const root = modInv(key.n, (key.p - 1n) * (key.q - 1n));
     const [y, rho] = await core.run([decrypt(key, Y), power(modN(key), [Y % key.n, root])]);
     return { x, y, rho };
-  }
-}
-
-/** Who leaves instead of proving has refused to. Whoever only follows it has sent its proof before, so it is not taken for the one who refused. */
-async function proving<T>(exchange: Promise<T>): Promise<T> {
-  try {
-    return await exchange;
-  } catch (error) {
-    if (!(error instanceof Abandoned)) throw error;
-    const reason = `party ${error.by} refused to prove: ${error.claim}`;
-    throw new Fault([error.by], reason, { round: error.evidence.round, detail: 'refused' });
   }
 }

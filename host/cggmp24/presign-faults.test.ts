@@ -189,7 +189,7 @@ describe('sums that do not hold', () => {
     const results = reasons(await runPresign(group, SIGNERS, { as }));
     for (const error of [results[0], results[2]]) {
       expect(error).toBeInstanceOf(Fault);
-      expect(error).toMatchObject({ culprits: [LIAR], evidence: { round: `identify/0/${which}/dec`, detail: 'refused' } });
+      expect(error).toMatchObject({ culprits: [LIAR], evidence: { round: `identify/0/${which}/dec`, detail: 'silence' } });
     }
   });
 });

@@ -155,6 +155,6 @@ describe('the error rounds name exactly the cheaters', () => {
             },
           };
     const run = await runSigning(group, 'presign', { override, as });
-    for (const i of [0, 2]) expect(reasons(run.results)[i]).toMatchObject({ culprits: [LIAR], evidence: { detail: 'refused' } });
+    for (const i of [0, 2]) expect(reasons(run.results)[i]).toMatchObject({ culprits: [LIAR], evidence: { detail: 'silence' } });
   });
 });

@@ -57,7 +57,8 @@ export function memoryNetwork(
     string,
     { resolve: (message: Uint8Array | null) => void; reject: (error: Error) => void; from: number; round: string }
   >();
-  const departed = new Map<number, string>();
+  /** What those who wait for a party that is gone get, by round. */
+  const departed = new Map<number, (round: string) => Error>();
 
   const parties = keys.map((own, me) => {
     const identity: Identity = {
@@ -99,7 +100,7 @@ export function memoryNetwork(
       },
       async receive(from, round) {
         const key = `${from}>${me}/${round}`;
-        if (!boxes.has(key) && departed.has(from)) throw new Abandoned(from, departed.get(from)!, round);
+        if (!boxes.has(key) && departed.has(from)) throw departed.get(from)!(round);
         const message = boxes.has(key)
           ? boxes.get(key)!
           : await new Promise<Uint8Array | null>((resolve, reject) => waiting.set(key, { resolve, reject, from, round }));
@@ -113,21 +114,23 @@ export function memoryNetwork(
   return {
     parties,
     async run(protocol) {
-      const leave = (me: number, claim: string) => {
-        departed.set(me, claim);
+      const leave = (me: number, gone: (round: string) => Error) => {
+        departed.set(me, gone);
         for (const [key, receiver] of waiting) {
           if (receiver.from !== me) continue;
           waiting.delete(key);
-          receiver.reject(new Abandoned(me, claim, receiver.round));
+          receiver.reject(gone(receiver.round));
         }
       };
       const one = async (rounds: Rounds) => {
+        const { me } = rounds;
         try {
-          const result = await protocol(rounds, rounds.me);
-          leave(rounds.me, 'it has what it came for');
+          const result = await protocol(rounds, me);
+          leave(me, (round) => new Silence([me], round));
           return result;
         } catch (error) {
-          leave(rounds.me, error instanceof Error ? error.message : String(error));
+          const claim = error instanceof Error ? error.message : String(error);
+          leave(me, (round) => new Abandoned(me, claim, round));
           throw error;
         }
       };
@@ -138,7 +141,10 @@ export function memoryNetwork(
 
 export interface Network {
   readonly parties: readonly Rounds[];
-  /** Runs `protocol` as every party at once. A party that is done or fails has left: peers that wait for it get {@link Abandoned}, so no run hangs. */
+  /**
+   * Runs `protocol` as every party at once. A party that fails has left, and one that is done is silent: peers that wait for it get {@link Abandoned} or
+   * {@link Silence}, so no run hangs.
+   */
   run<T>(protocol: (rounds: Rounds, me: number) => Promise<T>): Promise<PromiseSettledResult<T>[]>;
 }
 
