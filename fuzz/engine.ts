@@ -4,6 +4,7 @@
  */
 import { equalBytes } from '../host/base/bytes.ts';
 import { decode, DecodeError, encode, type Codec } from '../host/base/codec.ts';
+import { invariant } from '../host/base/errors.ts';
 import { Choices } from './choices.ts';
 import { layout } from './layout.ts';
 import { mutate, type Specimen } from './mutate.ts';
@@ -28,6 +29,7 @@ export const ofCodec = <T>(name: string, codec: Codec<T>, seeds: readonly Uint8A
 
 /** The n-th input under `seed`; numbers below the number of specimens are the specimens themselves. */
 export function inputOf({ name, specimens }: Decoder, seed: number, n: number): Uint8Array {
+  invariant(specimens.length > 0, `${name} has no seeds: add one in fuzz/seeds.ts`);
   if (n < specimens.length) return specimens[n]!.bytes;
   const choose = new Choices(`${seed}/${name}/${n}`);
   return mutate(choose.of(specimens), choose.of(specimens), choose);

@@ -59,7 +59,11 @@ function watch(worker: Worker, progress: Progress, end: number): Promise<string>
   return new Promise((resolve) => {
     let done = -1;
     let since = Date.now();
+    let stopped = false;
+    // The first reason counts: a thread that died of an error has also ended.
     const stop = (how: string): void => {
+      if (stopped) return;
+      stopped = true;
       clearInterval(timer);
       worker.terminate().then(() => resolve(how), () => resolve(how)); // prettier-ignore
     };
@@ -71,7 +75,7 @@ function watch(worker: Worker, progress: Progress, end: number): Promise<string>
       if (now >= end) stop('time');
     }, 100);
     worker.once('error', (error) => stop(`the thread died: ${error.message}`));
-    worker.once('exit', () => stop('finished'));
+    worker.once('exit', (code) => stop(code === 0 ? 'finished' : `the thread ended with code ${code}`));
   });
 }
 
