@@ -40,7 +40,7 @@ function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> 
     generating: new Set(),
     status: () => ({}),
   } as unknown as Pools;
-  const keyring = { active: () => active, aux: () => ({}) } as unknown as Keyring;
+  const keyring = { active: () => active, auxOf: () => ({}), frozen: new Set() } as unknown as Keyring;
   const ceremonies = {
     async lead({ signers, count }: Job) {
       jobs.push({ signers, count });
