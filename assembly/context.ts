@@ -25,7 +25,7 @@ export const WORDS_OF: usize = 16;
 export const SIZE: usize = 20;
 /** −N⁻¹ mod 2^32, or −N⁻² mod 2^32, per lane. */
 export const INVERSE: usize = 24;
-/** Pointers: (M + 1)/2^w; R mod N (the number one); R² mod N; 2^(32·words) mod N; start values of a product's columns, of a square's. */
+/** Pointers: (M + 1)/2^w; R mod M (the number one); R² mod M; 2^(32·words) mod M (all three mod M² in a squared context); start values of a product's columns, of a square's. */
 export const MODULUS: usize = 32;
 export const ONE: usize = 36;
 export const SQUARED: usize = 40;
@@ -34,15 +34,17 @@ export const PRODUCT_START: usize = 48;
 export const SQUARE_START: usize = 52;
 /** N, or N², in 32-bit words, lane after lane. */
 export const PLAIN: usize = 56;
-/** Parts of a number: 1, or 2 in a squared context, which alone has what follows. */
+/** Parts of a number: 1, or 2 in a squared context, which alone has the next two. */
 export const PARTS: usize = 60;
 /** What the columns of a0·b1 + a1·b0 start from, beside the quotient digits of a0·b0. */
 export const CROSS_START: usize = 64;
-/** 2^(16·words)·R² mod N²: as SQUARED, for the upper half of a number's words. */
+/** 2^(16·words)·R² mod M²: as SQUARED, for the upper half of a number's words. */
 export const SHIFTED: usize = 68;
-/** M in words/2 + 3 words, lane after lane. */
+/** M in three words more than N has, lane after lane. */
 export const MULTIPLE: usize = 72;
-export const HEADER_BYTES: usize = 80;
+/** k, a u64 for each lane. */
+export const FACTOR: usize = 80;
+export const HEADER_BYTES: usize = 96;
 
 @inline
 export function field(context: usize, offset: usize): usize {

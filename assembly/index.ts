@@ -3,6 +3,7 @@ import { field, ONE, SIZE } from './context';
 import { supported as kernelSupported } from './kernel';
 import { wipeStatic } from './memory';
 import { multiply, square } from './modular';
+import { wipeShadow } from './shadow';
 
 export { contextBytes, contextInit } from './setup';
 export { power, powerBytes } from './power';
@@ -23,6 +24,7 @@ export function supported(): i32 {
 /** Zeroes the module's own working areas and the `bytes` bytes at `from`. */
 export function wipe(from: usize, bytes: usize): void {
   wipeStatic();
+  wipeShadow();
   memory.fill(from, 0, bytes);
 }
 

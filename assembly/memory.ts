@@ -12,6 +12,8 @@ const LINEAR_BYTES: i32 = 1024;
 const WORD_BYTES: i32 = 1600;
 const GCD_BYTES: i32 = 5120;
 const QUOTIENT_BYTES: i32 = 16 * 232;
+/** Two results, and 16 powers of four bases, modulo the square of a digit. */
+const SHADOW_BYTES: i32 = 32 + 4 * 256;
 /** Two lanes of 122 digits of 8 bytes, or of twice 62, or of 232 digits of 4 bytes. */
 const NUMBER_BYTES: i32 = 2048;
 
@@ -33,6 +35,9 @@ export const BASE_TWO: usize = memory.data(NUMBER_BYTES, 16);
 /** f, g, d, e and the modulus of the greatest common divisor, in 30-bit limbs. */
 export const GCD: usize = memory.data(GCD_BYTES, 16);
 
+/** What the check of an exponentiation works with. */
+export const SHADOW: usize = memory.data(SHADOW_BYTES, 16);
+
 export function wipeStatic(): void {
   memory.fill(accumulatorArea, 0, ACCUMULATOR_BYTES);
   memory.fill(LINEAR, 0, LINEAR_BYTES);
@@ -43,4 +48,5 @@ export function wipeStatic(): void {
   memory.fill(LEFT, 0, NUMBER_BYTES);
   memory.fill(RIGHT, 0, NUMBER_BYTES);
   memory.fill(GCD, 0, GCD_BYTES);
+  memory.fill(SHADOW, 0, SHADOW_BYTES);
 }

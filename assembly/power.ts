@@ -8,16 +8,9 @@
 import { field, LANES, ONE, SIZE, WORDS_OF } from './context';
 import { lookup, select } from './kernel';
 import { enter, multiply, square } from './modular';
+import { expectPowers } from './shadow';
+import { window } from './windows';
 import { exportNumber, importNumber } from './words';
-
-/** Bits [at, at + width) of the little-endian words at `e`, of which there are `words`; zeros above. */
-@inline
-function window(e: usize, words: u32, at: u32, width: u32): u32 {
-  const i = at >> 5;
-  const low: u64 = load<u32>(e + (<usize>i << 2));
-  const high: u64 = i + 1 < words ? load<u32>(e + (<usize>(i + 1) << 2)) : 0;
-  return <u32>(((low | (high << 32)) >> (at & 31)) & ((1 << width) - 1));
-}
 
 /** Takes a two's complement number in place to its absolute value; −1 for a negative one, else 0. */
 function absolute(e: usize, words: u32): u32 {
@@ -43,9 +36,12 @@ export function powerBytes(context: usize, terms: u32, width: u32): usize {
  * `input`: for each term, how many bits of its exponent to read (u32; public, and the same for all lanes); padding to 16 bytes; then for each
  * term and lane the base and its inverse (big-endian, the modulus' length each) and the exponent (little-endian two's complement, `words`
  * 32-bit words); then, when `factors` is 1, a factor for each lane. `signs`: 1 when exponents may be negative; the inverses are read only then.
- * `area`: powerBytes bytes, 16-aligned. Windows have `width` ≥ 2 bits.
+ * `area`: powerBytes bytes, 16-aligned. Windows have `width` ≥ 2 bits. With `checked`, 0 is returned when a fault has spoilt a result
+ * (shadow.ts), which is then not to be used; in every other case 1.
  */
-export function power(context: usize, input: usize, area: usize, terms: u32, words: u32, width: u32, signs: u32, secret: u32, factors: u32): void {
+export function power(
+  context: usize, input: usize, area: usize, terms: u32, words: u32, width: u32, signs: u32, secret: u32, factors: u32, checked: u32,
+): u32 {
   const size = field(context, SIZE);
   const lanes = field(context, LANES);
   const length = field(context, WORDS_OF) << 2;
@@ -59,6 +55,7 @@ export function power(context: usize, input: usize, area: usize, terms: u32, wor
   const entries: u32 = 1 << width;
   const tableBytes = size << width;
   let bits: u32 = 0;
+  let negative0: u32 = 0, negative1: u32 = 0;
 
   for (let term: u32 = 0; term < terms; term++) {
     bits = max(bits, load<u32>(input + (<usize>term << 2)));
@@ -77,6 +74,8 @@ export function power(context: usize, input: usize, area: usize, terms: u32, wor
       const s1 = lanes == 2 ? absolute(at + perLane + exponentAt, words) & 1 : s0;
       select(context, chosen, base, 2, s0, s1);
       memory.copy(base, chosen, size);
+      negative0 |= s0 << term;
+      negative1 |= s1 << term;
     }
     for (let i: usize = 2; i < entries; i += 2) {
       square(context, table + i * size, table + (i >> 1) * size);
@@ -108,5 +107,11 @@ export function power(context: usize, input: usize, area: usize, terms: u32, wor
     enter(context, chosen);
     multiply(context, accumulator, accumulator, chosen);
   }
-  exportNumber(context, input, accumulator);
+  if (checked) {
+    for (let lane: usize = 0; lane < lanes; lane++) {
+      const factor = factors ? data + <usize>terms * perTerm + lane * length : 0;
+      expectPowers(context, lane, input, data + lane * perLane, terms, perTerm, words, lane ? negative1 : negative0, factor);
+    }
+  }
+  return exportNumber(context, input, accumulator, checked);
 }

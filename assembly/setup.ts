@@ -1,6 +1,6 @@
 /** The setup of a context from its moduli. No branch and no address depends on a value, except on the bit length of a modulus. */
 import {
-  CROSS_START, DIGITS, field, HEADER_BYTES, INVERSE, LANES, MODULUS, MULTIPLE, ONE, OUT, PARTS, PLAIN, PRODUCT_START, SHIFTED, SIZE, SQUARE_START,
+  CROSS_START, DIGITS, FACTOR, field, HEADER_BYTES, INVERSE, LANES, MODULUS, MULTIPLE, ONE, OUT, PARTS, PLAIN, PRODUCT_START, SHIFTED, SIZE, SQUARE_START,
   SQUARED, VECTORS, WIDTH, WORDS_OF,
 } from './context';
 import { CROSS_IS_NUMBER, crossBytes, digitBytes, digitsFor, putDigit, startBytes, startValues, widthFor } from './kernel';
@@ -8,7 +8,7 @@ import { BASE_TWO, OTHER_WORDS, WORDS } from './memory';
 import { multiply, square } from './modular';
 import { addWords, digitsFromWords, subtract, subtractOnce, wordsFromBytes } from './words';
 
-/** The upper part of a number modulo M², while the lower one is in WORDS. */
+/** The upper part of a number modulo M², while the lower one is in WORDS. A modulus that has one is short: N has half as many words as N². */
 const UPPER: usize = WORDS + 512;
 
 /** x = 2x + `carry` mod n, returning how many times n was subtracted. */
@@ -56,8 +56,8 @@ export function contextBytes(lanes: u32, parts: u32, bits: u32): usize {
   const digits = digitsFor(bits, parts);
   const words = (bits + 31) >> 5;
   const part = partBytes(lanes, digits);
-  const common = HEADER_BYTES + part + part * parts * 3 + startBytes(lanes, digits) * 2 + plainBytes(lanes, words * parts);
-  return parts == 1 ? common : common + part * 2 + crossBytes(lanes, digits) + plainBytes(lanes, words + 3);
+  const common = HEADER_BYTES + part + part * parts * 3 + startBytes(lanes, digits) * 2 + plainBytes(lanes, words * parts) + plainBytes(lanes, words + 3);
+  return parts == 1 ? common : common + part * 2 + crossBytes(lanes, digits);
 }
 
 /** Sets up a context for one or two odd moduli N of at most `bits` bits; their big-endian bytes, 4·⌈bits/32⌉ each, stand at `moduli`. */
@@ -82,29 +82,26 @@ export function contextInit(context: usize, lanes: u32, parts: u32, bits: u32, m
   store<u32>(context, <u32>(p += size), PRODUCT_START);
   store<u32>(context, <u32>(p += startBytes(lanes, digits)), SQUARE_START);
   store<u32>(context, <u32>(p += startBytes(lanes, digits)), PLAIN);
+  store<u32>(context, <u32>(p += plainBytes(lanes, <u32>words * parts)), MULTIPLE);
   if (parts == 2) {
-    store<u32>(context, <u32>(p += plainBytes(lanes, <u32>words * 2)), SHIFTED);
+    store<u32>(context, <u32>(p += plainBytes(lanes, <u32>words + 3)), SHIFTED);
     store<u32>(context, <u32>(p += size), CROSS_START);
-    store<u32>(context, <u32>(p += crossBytes(lanes, digits)), MULTIPLE);
   }
   startValues(context);
-  for (let lane: usize = 0; lane < lanes; lane++) {
-    if (parts == 1) plainModulus(context, lane, words, moduli);
-    else squaredModulus(context, lane, words, moduli);
-  }
+  for (let lane: usize = 0; lane < lanes; lane++) modulus(context, lane, words, moduli);
   // SQUARED holds 2R, the number 2.
   memory.copy(BASE_TWO, field(context, SQUARED), size);
   powerOfTwo(context, field(context, SQUARED), <u32>field(context, WIDTH) * digits);
+  const out = field(context, OUT);
+  powerOfTwo(context, out, <u32>words << 5);
   if (parts == 2) {
-    const out = field(context, OUT);
-    powerOfTwo(context, out, <u32>words << 5);
     multiply(context, field(context, SHIFTED), out, field(context, SQUARED));
     square(context, out, out);
-    // Out of Montgomery form, by the plain number 1.
-    memory.fill(BASE_TWO, 0, size);
-    for (let lane: usize = 0; lane < lanes; lane++) putDigit(context, BASE_TWO, lane, 0, 1);
-    multiply(context, out, out, BASE_TWO);
   }
+  // Out of Montgomery form, by the plain number 1.
+  memory.fill(BASE_TWO, 0, size);
+  for (let lane: usize = 0; lane < lanes; lane++) putDigit(context, BASE_TWO, lane, 0, 1);
+  multiply(context, out, out, BASE_TWO);
   memory.fill(BASE_TWO, 0, size);
 }
 
@@ -122,6 +119,7 @@ function multipleOf(context: usize, lane: usize, n: usize, words: usize): u64 {
   const width = field(context, WIDTH);
   const minusInverse = 0 - inverse64(load<u32>(n) | (<u64>load<u32>(n, 4) << 32));
   const k = minusInverse & (((<u64>1) << <u64>width) - 1);
+  store<u64>(context + FACTOR + (lane << 3), k);
   let carry: u64 = 1;
   for (let i: usize = 0; i < words + 2; i++) {
     const word: u64 = i < words ? load<u32>(n + (i << 2)) : 0;
@@ -137,34 +135,16 @@ function multipleOf(context: usize, lane: usize, n: usize, words: usize): u64 {
   return minusInverse;
 }
 
-/** R at ONE and 2R at SQUARED, modulo N, and 2^(32·words) at OUT. */
-function plainModulus(context: usize, lane: usize, words: usize, moduli: usize): void {
-  const n = field(context, PLAIN) + lane * (words << 2);
-  wordsFromBytes(n, moduli + lane * (words << 2), words);
-  store<u32>(context + (lane << 2), <u32>multipleOf(context, lane, n, words), INVERSE);
-
-  // By doubling from 2^(bits of N − 1) < N.
-  const length = bitLength(n, words);
-  powerOfTwoWords(WORDS, words, length - 1);
-  const out = <u32>words << 5;
-  const r = <u32>field(context, WIDTH) * <u32>field(context, DIGITS);
-  for (let e = length - 1; e <= r; e++) {
-    if (e == out) digitsFromWords(context, field(context, OUT), lane, WORDS, <u32>words, 0);
-    if (e == r) digitsFromWords(context, field(context, ONE), lane, WORDS, <u32>words, 0);
-    double(WORDS, n, words, 0, OTHER_WORDS);
-  }
-  digitsFromWords(context, field(context, SQUARED), lane, WORDS, <u32>words, 0);
-}
-
-/** N² at PLAIN, M at MULTIPLE, R at ONE and 2R at SQUARED in two parts modulo M². */
-function squaredModulus(context: usize, lane: usize, words: usize, moduli: usize): void {
-  const part = field(context, SIZE) >> 1;
+/** N or N² at PLAIN, M at MULTIPLE, R at ONE and 2R at SQUARED, modulo M or in two parts modulo M². */
+function modulus(context: usize, lane: usize, words: usize, moduli: usize): void {
+  const squared = field(context, PARTS) == 2;
   const count = words + 3;
-  const square = field(context, PLAIN) + lane * (words << 3);
+  const plain = field(context, PLAIN) + lane * (field(context, WORDS_OF) << 2);
   wordsFromBytes(OTHER_WORDS, moduli + lane * (words << 2), words);
-  addWords(square, words << 1, OTHER_WORDS, words, OTHER_WORDS, words);
+  if (squared) addWords(plain, words << 1, OTHER_WORDS, words, OTHER_WORDS, words);
+  else memory.copy(plain, OTHER_WORDS, words << 2);
   const minusInverse = multipleOf(context, lane, OTHER_WORDS, words);
-  store<u32>(context + (lane << 2), <u32>(0 - minusInverse * minusInverse), INVERSE);
+  store<u32>(context + (lane << 2), <u32>(squared ? 0 - minusInverse * minusInverse : minusInverse), INVERSE);
 
   const m = field(context, MULTIPLE) + lane * (count << 2);
   memory.fill(OTHER_WORDS, 0, count << 2);
@@ -174,20 +154,21 @@ function squaredModulus(context: usize, lane: usize, words: usize, moduli: usize
   // By doubling from 2^(bits of M − 1) < M; what leaves the lower part is carried into the upper one.
   const length = bitLength(m, count);
   powerOfTwoWords(WORDS, count, length - 1);
-  memory.fill(UPPER, 0, count << 2);
+  if (squared) memory.fill(UPPER, 0, count << 2);
   const r = <u32>field(context, WIDTH) * <u32>field(context, DIGITS);
   for (let e = length - 1; e <= r; e++) {
-    if (e == r) numberFromWords(context, field(context, ONE), lane, part, count);
+    if (e == r) numberFromWords(context, field(context, ONE), lane, count);
     const carry = double(WORDS, m, count, 0, OTHER_WORDS);
-    double(UPPER, m, count, carry, OTHER_WORDS);
-    if (e == r) numberFromWords(context, field(context, SQUARED), lane, part, count);
-    else if (CROSS_IS_NUMBER && e == r - 1) crossNumber(context, lane, m, count);
+    if (squared) double(UPPER, m, count, carry, OTHER_WORDS);
+    if (e == r) numberFromWords(context, field(context, SQUARED), lane, count);
+    else if (CROSS_IS_NUMBER && squared && e == r - 1) crossNumber(context, lane, m, count);
   }
 }
 
-function numberFromWords(context: usize, number: usize, lane: usize, part: usize, count: usize): void {
+/** The number with its lower part in WORDS, its upper one in UPPER. */
+function numberFromWords(context: usize, number: usize, lane: usize, count: usize): void {
   digitsFromWords(context, number, lane, WORDS, <u32>count, 0);
-  digitsFromWords(context, number + part, lane, UPPER, <u32>count, 0);
+  if (field(context, PARTS) == 2) digitsFromWords(context, number + (field(context, SIZE) >> 1), lane, UPPER, <u32>count, 0);
 }
 
 /** 1 − R mod M as M − (R mod M − 1), from R mod M in WORDS. */

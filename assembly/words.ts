@@ -6,6 +6,7 @@ import { DIGITS, field, INVERSE, LANES, MULTIPLE, OUT, PARTS, PLAIN, SIZE, WIDTH
 import { getDigit, putDigit } from './kernel';
 import { OTHER_WORDS, WORDS } from './memory';
 import { multiply } from './modular';
+import { asExpected } from './shadow';
 
 /** Big-endian bytes at `source` into `words` words. */
 export function wordsFromBytes(target: usize, source: usize, words: usize): void {
@@ -128,15 +129,18 @@ function wordsFromNumber(context: usize, number: usize, lane: usize): void {
 /**
  * Writes the canonical values of a number, lane after lane, as big-endian bytes. The factor 2^(32·words) makes up for the reduction by words:
  * y = x·2^(32·words) mod N below 2M, or 2M + 2M², then (y + q·N)/2^(32·words) ≤ N + 2^104, minus N where possible. Destroys `number`.
+ * With `checked`, 0 is returned when a y is not what expectPowers made out; in every other case 1.
  */
-export function exportNumber(context: usize, target: usize, number: usize): void {
+export function exportNumber(context: usize, target: usize, number: usize, checked: u32 = 0): u32 {
   const words = field(context, WORDS_OF);
   const lanes = field(context, LANES);
+  let right: u32 = 1;
   multiply(context, number, number, field(context, OUT));
   for (let lane: usize = 0; lane < lanes; lane++) {
     const n = field(context, PLAIN) + lane * (words << 2);
     const minusInverse: u64 = load<u32>(context + (lane << 2), INVERSE);
     wordsFromNumber(context, number, lane);
+    if (checked) right &= asExpected(context, lane, words + 4);
     let above: u64 = 0;
     for (let i: usize = 0; i < words; i++) {
       const p = WORDS + (i << 2);
@@ -155,4 +159,5 @@ export function exportNumber(context: usize, target: usize, number: usize): void
     subtractOnce(result, n, words, <u32>above, OTHER_WORDS);
     bytesFromWords(target + lane * (words << 2), result, words);
   }
+  return right;
 }

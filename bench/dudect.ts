@@ -10,7 +10,7 @@ import { randomBytes, randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
-import { bigintToBytes, bytesToBigint } from '../host/base/bytes.ts';
+import { bigintToBytes, bitLength, bytesToBigint } from '../host/base/bytes.ts';
 import { Evaluator } from '../host/core/evaluate.ts';
 import { commit, decrypt, encrypt, modN2, power, type Operation } from '../host/core/index.ts';
 import { instantiate, type Exports, type KernelName } from '../host/core/instance.ts';
@@ -61,12 +61,9 @@ function kernelRows(exports: Exports, bits: number, exponentBits: number, count:
     view.set(bigintToBytes(exponent, 4 * words).reverse(), input + 16 + 2 * bytes);
   };
   const size = `${bits}/${exponentBits}`;
-  const run = (secret: number) => () => exports.power(context, input, area, 1, words, 4, 0, secret, 0);
+  const run = (secret: number) => () => exports.power(context, input, area, 1, words, 4, 0, secret, 0, 0);
   const base = random(bits - 1);
-  const fresh = (fixed: boolean, value: bigint): bigint => {
-    const drawn = random(exponentBits);
-    return fixed ? value : drawn;
-  };
+  const fresh = (fixed: boolean, value: bigint): bigint => pick(fixed, value, random(exponentBits));
   const chunk = align(area + 4 * bytes * 4);
   const list = chunk + align(exports.combBytes(context));
   const exponents = list + 16;
@@ -90,8 +87,7 @@ function kernelRows(exports: Exports, bits: number, exponentBits: number, count:
       name: `base 1, ${size}`,
       count,
       prepare: (fixed) => {
-        const drawn = random(bits - 1);
-        write(fixed ? 1n : drawn, 2n ** BigInt(exponentBits) - 0x5555n);
+        write(pick(fixed, 1n, random(bits - 1)), 2n ** BigInt(exponentBits) - 0x5555n);
       },
       work: run(1),
     },
@@ -101,8 +97,8 @@ function kernelRows(exports: Exports, bits: number, exponentBits: number, count:
       prepare: (fixed) => {
         if (!built) combReady();
         built = true;
-        const drawn = random(384);
-        view.set(bigintToBytes(fixed ? 0n : drawn, 52).reverse(), exponents);
+        const both = [new Uint8Array(52), bigintToBytes(random(384), 52).reverse()];
+        view.set(both[fixed ? 0 : 1]!, exponents);
       },
       work: () => exports.combPower(context, input, area, 1, list, exponents, 1),
     },
@@ -110,9 +106,9 @@ function kernelRows(exports: Exports, bits: number, exponentBits: number, count:
       name: `inverse of 2, ${bits}`,
       count: Math.ceil(count / 4),
       prepare: (fixed) => {
-        const drawn = random(bits - 1);
+        const both = [bigintToBytes(2n, bytes), bigintToBytes(random(bits - 1), bytes)];
         view.set(bigintToBytes(modulus, bytes), input);
-        view.set(bigintToBytes(fixed ? 2n : drawn, bytes), input + bytes);
+        view.set(both[fixed ? 0 : 1]!, input + bytes);
       },
       work: () => exports.invert(input, input + bytes, bytes, 1),
     },
@@ -166,8 +162,12 @@ function operationRows(machine: Machine, bits: 576 | 1536, count: number): Row[]
   ];
 }
 
-/** Both are made in either case, so that making them leaves the same traces in caches and heap. */
-const pick = (fixed: boolean, constant: bigint, drawn: bigint): bigint => (fixed ? constant : drawn);
+/** A new number in either case, made in the same way, so that making it leaves the same traces in caches and heap. */
+const pick = (fixed: boolean, constant: bigint, drawn: bigint): bigint => {
+  const bytes = 8 * Math.ceil(Math.max(bitLength(constant), bitLength(drawn), 1) / 64);
+  const both = [bigintToBytes(constant, bytes), bigintToBytes(drawn, bytes)];
+  return bytesToBigint(both[fixed ? 0 : 1]!);
+};
 
 const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false }, kernel: { type: 'string' } } });
 const kernels = (values.kernel === undefined ? ['fma', 'extmul'] : [values.kernel]) as KernelName[];

@@ -139,7 +139,15 @@ export class Evaluator {
         ? { base: b, inverse: inverse ?? b, exponent, bits, signed: true }
         : { base: inverse!, exponent: -exponent, bits, signed: false };
     });
-    return { n, squared, terms: factors, signed: factors.some(({ signed }) => signed), secret, hidden: order !== undefined };
+    return {
+      n,
+      squared,
+      terms: factors,
+      signed: factors.some(({ signed }) => signed),
+      secret,
+      hidden: order !== undefined,
+      checked: order !== undefined,
+    };
   }
 
   /** b⁻¹ mod n² from y = b⁻¹ mod n, by y·(2 − b·y) (Newton): a third of the time of an inversion modulo n². */
@@ -162,7 +170,7 @@ export class Evaluator {
     if (r % p === 0n || r % q === 0n) return yield* this.#encrypt(n, m, r);
     const { n2 } = this.#secretsOf(key);
     const bits = Math.max(bitLength(p), bitLength(q));
-    const hidden = { signed: false, secret: true, hidden: true };
+    const hidden = { signed: false, secret: true, hidden: true, checked: true };
     const [x, y] = yield [
       { n: p, terms: [{ base: mod(r, p), exponent: q % (p - 1n), bits }], ...hidden },
       { n: q, terms: [{ base: mod(r, q), exponent: p % (q - 1n), bits }], ...hidden },
@@ -184,7 +192,7 @@ export class Evaluator {
     if (c % p === 0n || c % q === 0n) throw new RangeError('the ciphertext is not a unit modulo N²: check it before decrypting');
     const { n: half, n2 } = this.#secretsOf(key);
     const bits = Math.max(bitLength(p), bitLength(q));
-    const hidden = { signed: false, secret: true, hidden: true };
+    const hidden = { signed: false, secret: true, hidden: true, checked: true };
     const [a, b] = yield [
       { n: p, squared: true, terms: [{ base: mod(c, n2.p), exponent: p - 1n, bits }], ...hidden },
       { n: q, squared: true, terms: [{ base: mod(c, n2.q), exponent: q - 1n, bits }], ...hidden },
@@ -217,6 +225,7 @@ export class Evaluator {
       signed: false,
       secret,
       hidden: true,
+      checked: true,
     });
     const [a, b] = yield [side(half.p), side(half.q)];
     return recombine(half, a!, b!);

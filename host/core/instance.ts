@@ -27,7 +27,8 @@ export interface Exports extends Record<string, unknown> {
     signs: number,
     secret: number,
     factors: number,
-  ): void;
+    checked: number,
+  ): number;
   slide(context: number, input: number, area: number, terms: number, words: number, width: number, bits: number, factors: number): void;
   slideBytes(context: number, terms: number, bits: number, width: number): number;
   combBytes(context: number): number;

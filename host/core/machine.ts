@@ -6,6 +6,7 @@
  * V8's BigInt arithmetic, used elsewhere for a few additions and reductions per exponentiation, makes no promise at all.
  */
 import { bigintToBytes, bitLength, bytesToBigint } from '../base/bytes.ts';
+import { invariant } from '../base/errors.ts';
 import type { Exports } from './instance.ts';
 import { Recent } from './recent.ts';
 
@@ -31,6 +32,8 @@ export interface Product {
   readonly secret: boolean;
   /** The modulus itself is secret: its context is not kept. */
   readonly hidden: boolean;
+  /** Whether a computation that went wrong must not give a result: one right half of a CRT result and one wrong half show the factors. Secret exponents only. */
+  readonly checked?: boolean;
 }
 
 /** ∏ base^exponent mod n for fixed bases, from tables. Exponents signed. */
@@ -65,8 +68,8 @@ const wordsOf = (n: bigint): number => Math.ceil(bitLength(n) / 32);
 export const windowFor = (bits: number): number => (bits <= 24 ? 2 : bits <= 80 ? 3 : bits <= 320 ? 4 : 5);
 
 /** Products that can share the two lanes have equal shapes: the size class of the modulus (with its word length), terms, lengths, treatment. */
-export const shapeOf = ({ n, squared = false, terms, factor, signed, secret, hidden }: Product): string =>
-  [wordsOf(n), squared, terms.map(({ bits }) => bits).join('+'), factor !== undefined, signed, secret, hidden].join();
+export const shapeOf = ({ n, squared = false, terms, factor, signed, secret, hidden, checked = false }: Product): string =>
+  [wordsOf(n), squared, terms.map(({ bits }) => bits).join('+'), factor !== undefined, signed, secret, hidden, checked].join();
 
 /** Two combs can share the lanes when they use the same tables alike. */
 export const combShapeOf = ({ n, bases, chunks, secret }: Comb): string =>
@@ -100,7 +103,7 @@ export class Machine {
 
   /** One product, or two of the same shape in the two lanes. Results are canonical. */
   products(lanes: readonly [Product] | readonly [Product, Product]): bigint[] {
-    const [{ squared, terms, factor, signed, secret }] = lanes;
+    const [{ squared, terms, factor, signed, secret, checked }] = lanes;
     const bytes = Math.max(...lanes.map(({ n }) => wordsOf(n))) * (squared ? 8 : 4);
     const words = Math.max(1, ...terms.map(({ bits }) => Math.ceil((bits + (signed ? 1 : 0)) / 32)));
     const longest = Math.max(1, ...terms.map(({ bits }) => bits));
@@ -134,7 +137,11 @@ export class Machine {
       }
       const factors = Number(factor !== undefined);
       if (sliding) this.#exports.slide(context, input, area, terms.length, words, width, longest, factors);
-      else this.#exports.power(context, input, area, terms.length, words, width, Number(signed), Number(secret), factors);
+      else {
+        const flags = [signed, secret, factor !== undefined, checked && secret].map(Number) as [number, number, number, number];
+        const right = this.#exports.power(context, input, area, terms.length, words, width, ...flags);
+        invariant(right === 1, 'an exponentiation agrees with its check: a fault of this machine has spoilt it');
+      }
       return lanes.map((_, lane) => this.#read(input + lane * bytes, bytes));
     });
   }

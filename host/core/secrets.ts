@@ -5,6 +5,7 @@
  * BigInt is used for the reductions of exponents mod p − 1 and the recombination of the halves: a handful of operations of the numbers' full length
  * per exponentiation. BigInt is not constant-time by contract; the exponentiations themselves, and the inversions, run in WebAssembly and are.
  */
+import { invariant } from '../base/errors.ts';
 import type { Machine } from './machine.ts';
 
 export const mod = (x: bigint, n: bigint): bigint => {
@@ -26,8 +27,12 @@ export function halves(machine: Machine, p: bigint, q: bigint): Halves {
   return { p, q, pInverse };
 }
 
-/** The x mod p·q with x ≡ a mod p and x ≡ b mod q (Garner). */
-export const recombine = ({ p, q, pInverse }: Halves, a: bigint, b: bigint): bigint => a + p * mod((b - a) * pInverse, q);
+/** The x mod p·q with x ≡ a mod p and x ≡ b mod q (Garner). x ≡ a whatever happens; that x ≡ b is looked at, for a wrong half shows the factors. */
+export const recombine = ({ p, q, pInverse }: Halves, a: bigint, b: bigint): bigint => {
+  const x = a + p * mod((b - a) * pInverse, q);
+  invariant((x - b) % q === 0n, 'a number is put together from its residues');
+  return x;
+};
 
 export interface KeySecrets {
   readonly n: Halves;
