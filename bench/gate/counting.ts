@@ -56,7 +56,7 @@ export class Counter {
         this.#moduli.set(context, { lanes, parts, bits });
         exports.contextInit(context, lanes, parts, bits, moduli);
       },
-      power: (context, input, area, terms, words, width, signs, secret, factors) => {
+      power: (context, input, area, terms, words, width, signs, secret, factors, checked) => {
         const lengths = Array.from({ length: terms }, (_, i) => roundUp(u32(input + 4 * i)));
         const windows = lengths.map((bits) => Math.ceil(bits / width));
         const table = 2 ** width - 2;
@@ -64,7 +64,7 @@ export class Counter {
           squarings: (Math.max(...windows) - 1) * width + (terms * table) / 2,
           multiplications: sum(windows) + terms * (table / 2 + (signs ? 2 : 1)) + 2 * factors,
         });
-        exports.power(context, input, area, terms, words, width, signs, secret, factors);
+        return exports.power(context, input, area, terms, words, width, signs, secret, factors, checked);
       },
       slide: (context, input, area, terms, words, width, bits, factors) => {
         const length = roundUp(bits);
