@@ -8,6 +8,7 @@ import { productionParameters as parameters } from './proofs/parameters.ts';
 
 export * as cggmp24 from './library/cggmp24.ts';
 export * as frost from './library/frost.ts';
+export * as resharing from './library/resharing.ts';
 
 /** What the sid of a run binds; the parameters are always those of production. */
 export type SessionBinding = Omit<protocol.SessionBinding, 'parameters'>;

@@ -10,7 +10,7 @@ import * as library from '../index.ts';
 import { safePrime, smallParameters } from '../proofs/testing/instances.ts';
 import { frostKeygenRun, keygenRun, presignRun } from '../testing/runs.ts';
 
-const { cggmp24, frost, inMemoryNetwork, sessionId, systemRandom: random } = library;
+const { cggmp24, frost, inMemoryNetwork, resharing, sessionId, systemRandom: random } = library;
 const taproot = new Uint8Array(175);
 const digest = new Uint8Array(createHash('sha256').update('chosen by somebody').digest());
 
@@ -19,7 +19,7 @@ describe('what the library exports', () => {
   test('is this, and nothing else', () => {
     expect(Object.keys(library).sort()).toEqual([
       'Abandoned', 'DecodeError', 'Defect', 'Fault', 'Refusal', 'Silence', 'Unavailable', 'VERSION',
-      'cggmp24', 'createCore', 'createRounds', 'decode', 'encode', 'frost', 'inMemoryNetwork', 'sessionId', 'sharesHash', 'systemRandom',
+      'cggmp24', 'createCore', 'createRounds', 'decode', 'encode', 'frost', 'inMemoryNetwork', 'resharing', 'sessionId', 'sharesHash', 'systemRandom',
     ]); // prettier-ignore
     expect(Object.keys(cggmp24).sort()).toEqual([
       'Child', 'Rerandomised', 'auxInfo', 'auxInfoCodec', 'batchLimit', 'bitcoinSighash', 'checkAuxInfo', 'combine', 'generatedPrimes',
@@ -28,6 +28,10 @@ describe('what the library exports', () => {
     ]); // prettier-ignore
     expect(Object.keys(frost).sort()).toEqual([
       'deriveShare', 'internalKey', 'keygen', 'outputKey', 'shareCodec', 'sign', 'signingSessionId',
+    ]); // prettier-ignore
+    expect(Object.keys(resharing).sort()).toEqual([
+      'approvalMessage', 'certificateCodec', 'checkCertificate', 'checkPlan', 'ofEcdsa', 'ofFrost', 'participants', 'planCodec', 'planHash',
+      'planQuorum', 'reshare', 'runId', 'toEcdsa', 'toFrost',
     ]); // prettier-ignore
   });
 
@@ -82,6 +86,48 @@ describe('nothing that signs takes a digest', () => {
     const signatures = await sign(taproot);
     for (const signature of signatures) expect(schnorr.verify(signature, taprootSighash(taproot), frost.outputKey(shares[0]!))).toBe(true);
   });
+});
+
+test('a Taproot key moves from 2-of-3 to 3-of-4 with one common party, and signs under the same output key', async () => {
+  const network = inMemoryNetwork(6);
+  const [old, next] = [[0, 1, 2], [2, 3, 4, 5]]; // prettier-ignore
+  const session = { protocol: 'keygen', nonce: random.bytes(16), identities: network.identities(old), t: 2, n: 3, keyId: 'key' };
+  const shares = (await network.run(sessionId(session), old, (rounds) => frost.keygen({ rounds, t: 2, random, keyId: 'key' }))).map((share) => resharing.ofFrost(share)); // prettier-ignore
+
+  const { scheme, keyId, publicKey, chainCode, internal, epoch, t, X } = shares[0]!;
+  const plan: library.resharing.Plan = {
+    kind: 'reshare', keyId, scheme, publicKey, chainCode, internal, epoch, nextEpoch: epoch + 1,
+    t, oldMembers: network.identities(old), X, sharers: [0, 2], nextT: 3, newMembers: network.identities(next), auxHash: new Uint8Array(),
+  }; // prettier-ignore
+  resharing.checkPlan(plan, publicKey);
+  const ticket = { plan, nonce: random.bytes(16) };
+  const approvals = old.map((party, index) => ({ index, signature: network.sign(party, resharing.approvalMessage(ticket)) }));
+  const parties = resharing
+    .participants(plan)
+    .map((key) => [0, 1, 2, 3, 4, 5].find((k) => network.identities([k])[0]!.join() === key.join())!);
+  const moved = new Map<number, library.resharing.NewShare>();
+  const certificates = await network.run(resharing.runId(ticket), parties, (rounds, party) =>
+    resharing.reshare({
+      rounds,
+      ticket,
+      approvals,
+      publicKey,
+      random,
+      sign: (message) => network.sign(party, message),
+      prepared: async (share) => void moved.set(party, share),
+      ...(old.includes(party) && { own: shares[party]! }),
+    }),
+  );
+  for (const certificate of certificates) expect(resharing.checkCertificate(certificate)).toEqual(resharing.runId(ticket));
+
+  const held = next.map((party) => resharing.toFrost(moved.get(party)!.key));
+  const signers = [0, 1, 3];
+  const signing = signers.map((index) => next[index]!);
+  const sid = frost.signingSessionId({ share: held[0]!, signers, nonce: random.bytes(16), identities: network.identities(signing) });
+  const [signature] = await network.run(sid, signing, (rounds, party) =>
+    frost.sign({ rounds, signers, share: held[next.indexOf(party)]!, preimage: taproot, random }),
+  );
+  expect(schnorr.verify(signature!, taprootSighash(taproot), frost.outputKey(resharing.toFrost(shares[0]!)))).toBe(true);
 });
 
 describe('the network in memory', () => {

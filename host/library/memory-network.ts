@@ -11,6 +11,8 @@ import { createRounds, type Channel, type Identity, type Rounds } from '../proto
 export interface InMemoryNetwork {
   /** Public identity keys (Ed25519, 32 bytes) of `parties`, in that order: what a session id binds. */
   identities(parties: readonly number[]): Uint8Array[];
+  /** The signature (Ed25519, 64 bytes) of a party's identity: for what is signed beside a run, such as the approval of a plan. */
+  sign(party: number, message: Uint8Array): Uint8Array;
   /**
    * One session: runs `protocol` as each of `parties` at once. A party's index in the run is its position in the list. Resolves with their results in
    * that order when all are done.
@@ -33,6 +35,8 @@ export function inMemoryNetwork(n: number): InMemoryNetwork {
   return {
     identities: (parties) =>
       parties.map((party) => new Uint8Array(keyOf(party).publicKey.export({ format: 'der', type: 'spki' }).subarray(-32))),
+
+    sign: (party, message) => new Uint8Array(sign(null, message, keyOf(party).privateKey)),
 
     async run(sid, parties, protocol) {
       if (used.has(hex(sid))) {
