@@ -243,8 +243,22 @@ function walletMessages(): void {
   add('wallet/proposeRequest', wallet.proposeRequest, { proposal: word(90) });
   add('wallet/proposeResponse', wallet.proposeResponse, { vote: word(90) });
   add('wallet/voteNotice', wallet.voteNotice, { proposal: hash, vote: word(90) });
-  const request = { proposal: hash, certificate: word(90), attempt: 0, nonce: word(), signers: [0, 1] };
-  add('wallet/signRequest', wallet.signRequest, { ...request, mode: 'pool' }, { ...request, mode: 'frost' });
+  const request = { proposal: hash, certificate: word(90), attempt: 0, nonce: word(), signers: [0, 1], commitments: [] };
+  add(
+    'wallet/signRequest',
+    wallet.signRequest,
+    { ...request, mode: 'pool' },
+    {
+      ...request,
+      mode: 'frost',
+      commitments: [
+        [
+          { D: G, E: G.double() },
+          { D: G.double(), E: G },
+        ],
+      ],
+    },
+  );
   add('wallet/signResponse', wallet.signResponse, { results: [word(), word(64)] });
   add('wallet/signedNotice', wallet.signedNotice, { proposal: hash, raw: word(120), mode: 'pool', signers: ['node-1', 'node-2'] });
   add('wallet/abandonNotice', wallet.abandonNotice, { proposal: hash, state: 'timed_out', reason: 'no quorum' });
@@ -279,6 +293,8 @@ function walletMessages(): void {
     signers: [0, 2],
     presignatures: [word()],
   });
+  add('wallet/noncesRequest', wallet.noncesRequest, { walletId: uuid, epoch: 0, count: 20, fresh: hash });
+  add('wallet/noncesResponse', wallet.noncesResponse, { commitments: [] }, { commitments: [{ D: G, E: G.double() }] });
   add('wallet/voteOpenings', wallet.voteOpenings, { openings: [] }, { openings: [word(), word()] });
   for (const address of [
     'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4',

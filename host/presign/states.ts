@@ -40,6 +40,15 @@ export const markOpened = (burns: BurnJournal, ids: readonly Uint8Array[], reque
 export const markSpent = (burns: BurnJournal, ids: readonly Uint8Array[], request: Uint8Array): Promise<void> =>
   burns.burnAll(ids.map((id) => ({ id: endOf(id), purpose: digest('spent', request) })));
 
+/** READY → SPENT in one write, for what is used as soon as it is opened. @throws Refusal when one of them is not ready. */
+export const markUsed = (burns: BurnJournal, uses: readonly Burn[]): Promise<void> =>
+  burns.burnAll(
+    uses.flatMap(({ id, purpose }) => [
+      { id, purpose },
+      { id: endOf(id), purpose: digest('spent', purpose) },
+    ]),
+  );
+
 /** READY or OPENED → BURNT, all or none, in one write. @throws Refusal when one of them has ended. */
 export const markBurnt = (burns: BurnJournal, ids: readonly Uint8Array[], reason: string): Promise<void> =>
   burns.burnAll(

@@ -5,17 +5,22 @@
 import { bytesToBigint, hex } from '../base/bytes.ts';
 import { encode } from '../base/codec.ts';
 import { Abandoned, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
+import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { attachEcdsa, attachSchnorr, finalize, type InputWitness, type SignedPayment } from '../bitcoin/transaction.ts';
 import type { Rerandomised } from '../cggmp24/rerandomise.ts';
 import { quorumCertificate } from '../consensus/certificate.ts';
+import { modQ } from '../curve/secp256k1.ts';
+import { taprootSighash } from '../frost/sighash.ts';
+import { aggregate, type NonceCommitment } from '../frost/signing.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { scriptOf } from './accounts.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
 import type { SignRequest } from './messages.ts';
+import type { Nonces } from './nonces.ts';
 import type { Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
-import { MAX_ATTEMPTS, NO_PRESIGNATURE, signMethod, type Signer } from './signer.ts';
+import { MAX_ATTEMPTS, NO_NONCES, NO_PRESIGNATURE, signMethod, type Signer } from './signer.ts';
 
 /** One answer to a request for signatures, by mode. */
 const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
@@ -42,7 +47,11 @@ interface Plan {
   /** Committee indices, ascending; this node among them. */
   readonly signers: readonly number[];
   readonly nodes: readonly NodeId[];
+  /** FROST in one round: by input, the commitments of the signers. Undefined for two rounds. */
+  readonly commitments?: readonly (readonly NonceCommitment[])[] | undefined;
 }
+/** Each signer answers for itself with its part, and this node puts them together; otherwise they run a session. */
+const inOneRound = ({ mode, commitments }: Plan): boolean => mode === 'pool' || commitments !== undefined;
 
 /** What the tries for one payment have taught. */
 class Experience {
@@ -62,6 +71,7 @@ export class Attempts {
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
     private readonly openings: Openings,
+    private readonly nonces: Nonces,
     private readonly signer: Signer,
   ) {}
 
@@ -72,7 +82,7 @@ export class Attempts {
     const problems: string[] = [];
     let exposed = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const plan = await this.#planWithMoreVotes(pending, experience);
+      const plan = this.#withNonces(pending, await this.#planWithMoreVotes(pending, experience), attempt);
       if (plan === undefined) {
         problems.push(`fewer than ${key.share.t} nodes are linked, approve and have not failed`);
         break;
@@ -82,8 +92,8 @@ export class Attempts {
       } catch (error) {
         problems.push(error instanceof Error ? error.message : String(error));
         context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes, error }, 'signing attempt failed');
-        // A session gives every signer the signature; with presignatures only this node could put it together.
-        exposed ||= plan.mode !== 'pool';
+        // A session gives every signer the signature; of parts only this node could put it together.
+        exposed ||= !inOneRound(plan);
       }
     }
     return { problem: problems.join('; '), exposed };
@@ -133,6 +143,12 @@ export class Attempts {
     return { mode, signers, nodes: signers.map((index) => key.committee[index]!) };
   }
 
+  /** FROST signs in one round in the first try, when there are commitments of all signers; afterwards in two. */
+  #withNonces({ key, payment }: Pending, plan: Plan | undefined, attempt: number): Plan | undefined {
+    if (plan?.mode !== 'frost' || attempt > 0) return plan;
+    return { ...plan, commitments: this.nonces.take(key, plan.signers, payment.inputs.length) };
+  }
+
   async #attempt(pending: Pending, plan: Plan, attempt: number, experience: Experience): Promise<SignedPayment> {
     const { context } = this;
     const { certificate } = pending.ballot;
@@ -144,13 +160,19 @@ export class Attempts {
       attempt,
       nonce: context.random.bytes(32),
       signers: [...plan.signers],
+      commitments: (plan.commitments ?? []).map((list) => list.map(({ D, E }) => ({ D, E }))),
     };
     const lost = new AbortController();
     const own = this.signer.sign(context.self, request, lost.signal);
     const answers = plan.nodes.map(async (node) => {
       if (node === context.self) return (await own).results;
       try {
-        return (await context.calls.call(node, signMethod, request, { timeoutMs: ANSWER_MS[plan.mode], class: 'signing' })).results;
+        return (
+          await context.calls.call(node, signMethod, request, {
+            timeoutMs: ANSWER_MS[inOneRound(plan) ? 'pool' : plan.mode],
+            class: 'signing',
+          })
+        ).results;
       } catch (error) {
         // Without its signer a session cannot succeed: nobody need wait for the silence.
         if (!(error instanceof Fault)) lost.abort(error);
@@ -159,10 +181,10 @@ export class Attempts {
     });
     const settled = Promise.allSettled(answers);
     const [given] = await Promise.allSettled([own]);
-    if (plan.mode !== 'pool' && given.status === 'fulfilled') return this.#fromSession(pending, plan, given.value.results);
+    if (!inOneRound(plan) && given.status === 'fulfilled') return this.#fromSession(pending, plan, given.value.results);
 
-    // In a session everybody hears soon that it has failed; with presignatures each signer answers for itself.
-    const reported = await (plan.mode === 'pool' ? settled : withinMs(answers, REASON_MS));
+    // In a session everybody hears soon that it has failed; in one round each signer answers for itself.
+    const reported = await (inOneRound(plan) ? settled : withinMs(answers, REASON_MS));
     const failures = reported.flatMap((answer, i) =>
       answer.status === 'rejected' ? [{ node: plan.nodes[i]!, reason: answer.reason as unknown }] : [],
     );
@@ -175,11 +197,14 @@ export class Attempts {
       );
     }
     const results = reported.map((answer) => (answer as PromiseFulfilledResult<Uint8Array[]>).value);
-    return this.#fromPartials(pending, plan, given.value.made, results, experience);
+    return plan.commitments === undefined
+      ? this.#fromPartials(pending, plan, given.value.made, results, experience)
+      : this.#fromShares(pending, plan, plan.commitments, results, experience);
   }
 
-  #learn({ mode, nodes }: Plan, node: NodeId, reason: unknown, experience: Experience): void {
+  #learn(plan: Plan, node: NodeId, reason: unknown, experience: Experience): void {
     const { self } = this.context;
+    const { nodes } = plan;
     if (node === self) {
       // What this node has verified, or waited for, itself.
       if (reason instanceof Fault)
@@ -188,8 +213,9 @@ export class Attempts {
       return;
     }
     // It can sign without.
+    if (reason instanceof Refusal && reason.code === NO_NONCES) return this.nonces.forget(node);
     if (reason instanceof Refusal && reason.code === NO_PRESIGNATURE) return;
-    if (mode !== 'pool' && reason instanceof Fault) {
+    if (!inOneRound(plan) && reason instanceof Fault) {
       // It may be right about the party that it names, or be the one that misbehaves; neither can be told from here.
       if (reason.culprits.length > 0) experience.suspect(node);
       for (const position of reason.culprits) if (nodes[position] !== self) experience.suspect(nodes[position]);
@@ -241,9 +267,42 @@ export class Attempts {
     return finalize(payment, witnesses);
   }
 
-  /** A wrong partial signature shows against the public part of the presignature and the votes: its author is in the record, with what shows it. */
+  async #fromShares(
+    pending: Pending,
+    { nodes, signers }: Plan,
+    commitments: readonly (readonly NonceCommitment[])[],
+    results: readonly (readonly Uint8Array[])[],
+    experience: Experience,
+  ): Promise<SignedPayment> {
+    const { payment, key } = pending;
+    invariant(key.protocol === 'frost', 'nonce commitments are for FROST');
+    const witnesses: InputWitness[] = [];
+    for (const [input, list] of commitments.entries()) {
+      const given = results.map((answers) => answers[input] ?? new Uint8Array());
+      const message = taprootSighash(sighashPreimage(payment, input));
+      const shares = new Map(signers.map((index, position) => [index, modQ(bytesToBigint(given[position]!))]));
+      const result = aggregate(key.share, list, message, shares);
+      if (result.signature !== undefined) {
+        witnesses.push(attachSchnorr(payment, input, result.signature));
+        continue;
+      }
+      const fault = new Fault(result.cheaters.map((index) => signers.indexOf(index)), 'wrong signature share', { round: 'frost-sign/share', detail: 'z_j·G = ±(D_j + ρ_j·E_j) + λ_j·c·Y_j does not hold' }); // prettier-ignore
+      for (const position of fault.culprits) {
+        experience.excluded.add(nodes[position]!);
+        const { D, E } = list[position]!;
+        await this.#accuse(pending, nodes[position]!, fault, [D.toBytes(true), E.toBytes(true), given[position]!]);
+      }
+      throw fault;
+    }
+    return finalize(payment, witnesses);
+  }
+
+  /**
+   * A wrong partial signature shows against the public part of the presignature and the votes, or against the nonce commitments: its author is in the
+   * record, with what shows it.
+   */
   async #accuse(pending: Pending, node: NodeId, fault: Fault, evidence: readonly Uint8Array[]): Promise<void> {
-    this.context.logger.warn({ tx_id: pending.txId, node, presignature: hex(evidence[0]!) }, 'wrong partial signature');
+    this.context.logger.warn({ tx_id: pending.txId, node, used: hex(evidence[0]!) }, 'wrong partial signature');
     await this.ledger.violation(node, 'invalid_partial_signature', pending.txId, fault.message, evidence);
   }
 }

@@ -10,11 +10,12 @@ import { buildPayment } from '../bitcoin/transaction.ts';
 import { certificateOf, quorumCertificate } from '../consensus/certificate.ts';
 import { proposalId, signedProposal, signProposal, type Proposal } from '../consensus/proposal.ts';
 import { signVote, vote as voteCodec, type Vote, type VoteValue } from '../consensus/vote.ts';
+import { G } from '../curve/secp256k1.ts';
 import { method } from '../mesh/calls.ts';
 import { stateOf } from '../presign/states.ts';
 import { accepted, paymentProposal, voteNotice, voteOpenings, type SignRequest } from './messages.ts';
 import { abandonMethod, signedMethod } from './notices.ts';
-import { NO_PRESIGNATURE, signMethod } from './signer.ts';
+import { NO_NONCES, NO_PRESIGNATURE, signMethod } from './signer.ts';
 import { inState, RECIPIENT, startCluster, until, type Misbehaviour, type TestCluster, type TestNode } from './testing/cluster.ts';
 import { proposeMethod } from './voting.ts';
 
@@ -139,6 +140,7 @@ const request = ({ id, votes }: Crafted, edit: Partial<SignRequest> = {}): SignR
   attempt: 0,
   nonce: systemRandom.bytes(32),
   signers: [0, 1, 2],
+  commitments: [],
   ...edit,
 });
 /** `proposer` gives the payment up. */
@@ -176,6 +178,7 @@ describe('no node signs blindly:', () => {
     ['with somebody who does not exist', () => ({ signers: [0, 1, 9] }), 'signers'],
     ['in a mode of another protocol', () => ({ mode: 'frost' }), 'mode'],
     ['in a fourth try', () => ({ attempt: 3 }), 'attempt'],
+    ['with nonce commitments, for an ECDSA key', () => ({ commitments: [[0, 1, 2].map(() => ({ D: G, E: G }))] }), 'commitments'],
     ['from the pool when the proposal names no presignatures', () => ({ mode: 'pool' }), 'signers'],
   ];
   test.each(cases)('%s', async (_, edit, field) => {
@@ -303,6 +306,8 @@ describe('from the pool a node signs with what its vote has opened, and', () => 
     expect(state(nodes[1], id)).toBe('burnt');
     await expect(sign(crafted)).rejects.toMatchObject({ field: 'proposal' });
     await end(crafted);
+    // It knows the proposal no more, so it would hold the coins until that expires.
+    await nodes[1].records.transactions.transition(crafted.txId, ['voting', 'approved'], 'failed');
   });
 
   test.each([
@@ -463,7 +468,7 @@ describe('a signer', () => {
     await stocked([0, 2, 3]);
     const failed = async () => (await nodes[0].service.poolStatus(ecdsa))[0]!.failed;
     const before = await failed();
-    const silent = lastOfSet('payment.propose', lateBy(3_000));
+    const silent = lastOfSet('payment.propose', () => new Promise(() => undefined));
     const payment = await pay(nodes[0], ecdsa);
     expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'interactive' });
     expect(payment.signers).not.toContain(silent());
@@ -485,6 +490,21 @@ describe('a signer', () => {
     for (const node of nodes.slice(1)) expect(await node.records.operations.violations()).not.toContainEqual(violation);
   });
 
+  test('by FROST that gives a wrong share in one round is named and recorded, and others complete the payment', async () => {
+    nodes[1].misbehaves.set('payment.sign', async (_from, _request, honest) => {
+      const { results } = (await honest()) as { results: Uint8Array[] };
+      return { results: results.map((result) => result.map((byte, i) => (i === 31 ? byte ^ 1 : byte))) };
+    });
+    await pay(nodes[0], frost);
+    nodes[3].misbehaves.set('payment.propose', late);
+    const payment = await pay(nodes[0], frost);
+    expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'frost', error: null });
+    expect(payment.signers).not.toContain('node-2');
+    const found = (await nodes[0].records.operations.violations()).filter(({ evidence }) => evidence['tx_id'] === payment.tx_id);
+    expect(found).toMatchObject([{ node_id: 'node-2', kind: 'invalid_partial_signature' }]);
+    expect((found[0]!.evidence['messages'] as string[]).map((message) => message.length)).toEqual([66, 66, 64]);
+  });
+
   test('that blames everybody else excludes only itself', async () => {
     nodes[1].misbehaves.set('payment.sign', () => Promise.reject(new Fault([0, 2], 'they did it', { round: 'r', detail: '' })));
     const payment = await pay(nodes[0], frost);
@@ -493,7 +513,10 @@ describe('a signer', () => {
 
   test('set that refuses as a whole ends the payment: failed, with the reasons, coins free at all nodes', async () => {
     for (const node of nodes.slice(1))
-      node.misbehaves.set('payment.sign', () => Promise.reject(new Refusal('no', 'x', 'not today', 'y', 403)));
+      // In one round only the coordinator could put a signature together; of a session each signer may have it.
+      node.misbehaves.set('payment.sign', (_from, asked) =>
+        Promise.reject(new Refusal((asked as SignRequest).commitments.length > 0 ? NO_NONCES : 'no', 'x', 'not today', 'y', 403)),
+      );
     const payment = await pay(nodes[0], frost);
     expect(payment).toMatchObject({ state: 'failed', raw: null, error: expect.stringMatching(/not today.*before paying again/) });
     for (const node of nodes) {

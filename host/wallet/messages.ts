@@ -8,6 +8,7 @@ import {
   decode,
   DecodeError,
   list,
+  map,
   oneOf,
   safeInteger,
   struct,
@@ -19,6 +20,7 @@ import {
   type Infer,
 } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
+import { point } from '../curve/secp256k1.ts';
 
 /** Upper bound on the members of a cluster, and so on committees, signer sets and votes. */
 export const MAX_NODES = 16;
@@ -29,6 +31,15 @@ const committee = list(nodeName, { max: MAX_NODES });
 /** UUID in text form. */
 const uuid = text(36);
 const hash = bytes(32);
+const upTo = (max: number): Codec<number> =>
+  map(
+    u8,
+    (n) => {
+      if (n > max) throw new DecodeError('', `${n}, at most ${max}`);
+      return n;
+    },
+    (n) => n,
+  );
 
 /** An invitation to a ceremony. Every member checks it, derives the session id from it, and runs the protocol as an equal. */
 export const invitation = versioned(
@@ -67,6 +78,14 @@ export const voteNotice = versioned(1, struct({ proposal: hash, vote: bytesUpTo(
 /** The extension of an approving vote: the opening of each input's presignature. Which presignatures those are is in the proposal that the vote names. */
 export const voteOpenings = versioned(1, struct({ openings: list(hash, { max: MAX_INPUTS }) }));
 
+/** D and E of a FROST signer's nonces. */
+const noncePoints = struct({ D: point, E: point });
+/** Commitments that one question may ask for. */
+export const MAX_NONCES = 64;
+/** Asks a signer for commitments to fresh nonces, which it keeps for the asker alone. `fresh` are the asker's random bytes, mixed into the nonces. */
+export const noncesRequest = versioned(1, struct({ walletId: uuid, epoch: u32, count: upTo(MAX_NONCES), fresh: hash }));
+export const noncesResponse = versioned(1, struct({ commitments: list(noncePoints, { max: MAX_NONCES }) }));
+
 /** The request for signatures on an approved payment. Which digest is signed is not in it: every signer derives that itself. */
 export const signRequest = versioned(
   2,
@@ -80,11 +99,13 @@ export const signRequest = versioned(
     nonce: hash,
     /** The signer set, as indices of the committee, ascending. */
     signers: list(u8, { max: MAX_NODES }),
+    /** FROST in one round: for each input the nonce commitments of the signers, in their order. Empty for two rounds, and in the other modes. */
+    commitments: list(list(noncePoints, { max: MAX_NODES }), { max: MAX_INPUTS }),
   }),
 );
 export type SignRequest = Infer<typeof signRequest>;
 
-/** Pool mode: the partial signature σ of each input (32 bytes). Otherwise the finished signature of each input (64 bytes). */
+/** Pool mode, and FROST in one round: the partial signature σ or z of each input (32 bytes). Otherwise the finished signature of each input (64 bytes). */
 export const signResponse = versioned(1, struct({ results: list(bytesUpTo(64), { max: MAX_INPUTS }) }));
 
 /** The signed transaction, told to the committee: each member checks it against the proposal that it voted on. */

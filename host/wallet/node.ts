@@ -7,6 +7,7 @@ import { KeyChanges } from './key-changes.ts';
 import { KeySwitches } from './key-switches.ts';
 import { Keyring } from './keyring.ts';
 import { Ledger } from './ledger.ts';
+import { Nonces } from './nonces.ts';
 import { Notices } from './notices.ts';
 import { Payments } from './payments.ts';
 import { Openings } from './openings.ts';
@@ -56,18 +57,19 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
       context.logger.error({ tx_id: payment.txId, error }, 'opened presignatures could not be burnt on disk; a restart burns them');
     });
   });
+  const nonces = new Nonces(context, keyring);
   const ceremonies = new Ceremonies(context, keyring, pools);
   const voting = new Voting(context, keyring, ledger, pending, openings);
-  const signer = new Signer(context, keyring, ledger, pending, voting, openings);
+  const signer = new Signer(context, keyring, ledger, pending, voting, openings, nonces);
   const notices = new Notices(context, ledger, pending);
-  const attempts = new Attempts(context, ledger, pending, openings, signer);
-  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools);
+  const attempts = new Attempts(context, ledger, pending, openings, nonces, signer);
+  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools, nonces);
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
   const switches = await KeySwitches.open(context, keyring, pools, ceremonies);
   const changes = new KeyChanges(context, keyring, ceremonies, switches);
-  for (const part of [ceremonies, voting, signer, notices, refill, prepared, switches, changes]) part.serve();
+  for (const part of [ceremonies, voting, signer, nonces, notices, refill, prepared, switches, changes]) part.serve();
 
   await context.records.ceremonies.endInterrupted();
   // Again, for what a crash or a lost database left out; what is there already stays.

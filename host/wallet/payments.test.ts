@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Refusal } from '../base/errors.ts';
 import { Transaction } from '../bitcoin/library.ts';
+import type { SignRequest } from './messages.ts';
+import { NO_NONCES, signMethod } from './signer.ts';
 import { inState, RECIPIENT, startCluster, until, type TestCluster, type TestNode } from './testing/cluster.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
 
@@ -94,6 +96,52 @@ describe('a payment', () => {
     const payment = await nodes[2].service.send(frost, to(10_000));
     expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'frost', protocol: 'frost' });
     await expectConfirmed(payment);
+  });
+
+  describe('by FROST', () => {
+    /** The last request for signatures that a node got. */
+    const lastAsked = (node: TestNode) => node.asked.filter(({ method: name }) => name === 'payment.sign').at(-1)!.request as SignRequest;
+    const signersOf = ({ signers }: TransactionInfo) => nodes.filter(({ id }) => signers.includes(id));
+
+    test('takes one round when nonces were prepared: each used once, for this payment, in the journals of its signers', async () => {
+      await expectConfirmed(await nodes[0].service.send(frost, to(10_000)));
+      const before = burns();
+      const payment = await nodes[0].service.send(frost, to(150_000));
+      expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'frost' });
+      const { commitments } = lastAsked(signersOf(payment)[1]!);
+      expect(commitments.map((list) => list.length)).toEqual([2, 2]);
+      const points = commitments.flat().flatMap(({ D, E }) => [D, E].map((P) => P.toHex()));
+      expect(new Set(points).size).toBe(8);
+      // Used, and its end, for each input.
+      for (const [i, node] of nodes.entries()) expect(burns()[i]! - before[i]!).toBe(payment.signers.includes(node.id) ? 4 : 0);
+      await expectConfirmed(payment);
+    });
+
+    test('falls back to two rounds where a signer has lost its nonces', async () => {
+      await expectConfirmed(await nodes[0].service.send(frost, to(10_000)));
+      const lost = new Set<TestNode>();
+      for (const node of nodes.slice(1))
+        node.misbehaves.set('payment.sign', (_from, request, honest) => {
+          if ((request as SignRequest).commitments.length === 0) return honest();
+          lost.add(node);
+          return Promise.reject(new Refusal(NO_NONCES, 'commitments', 'a restart', 'two rounds', 409));
+        });
+      const payment = await nodes[0].service.send(frost, to(10_000));
+      expect(payment).toMatchObject({ state: 'broadcast', signing_mode: 'frost' });
+      expect(lost.size).toBe(1);
+      expect(lastAsked(signersOf(payment)[1]!)).toMatchObject({ attempt: 1, commitments: [] });
+      await expectConfirmed(payment);
+    });
+
+    test('does not sign with nonces twice, nor with those of another coordinator or of nobody', async () => {
+      const [, signer] = signersOf(await nodes[0].service.send(frost, to(10_000)));
+      const asked = lastAsked(signer!);
+      expect(asked.commitments).toHaveLength(1);
+      for (const from of nodes) {
+        const again = from.calls.call(signer!.id, signMethod, { ...asked, attempt: 2 });
+        await expect(again).rejects.toMatchObject({ name: 'Refusal' });
+      }
+    });
   });
 
   test.each([0, 1, 2])('goes on from the pool with any one node cut off (%i)', async (away) => {

@@ -20,6 +20,7 @@ import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { paymentProposal } from './messages.ts';
+import type { Nonces } from './nonces.ts';
 import { abandonMethod, signedMethod, type Notices } from './notices.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import type { Pools } from './pools.ts';
@@ -50,6 +51,7 @@ export class Payments {
     private readonly attempts: Attempts,
     private readonly notices: Notices,
     private readonly pools: Pools,
+    private readonly nonces: Nonces,
   ) {}
 
   /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice on this node. */
@@ -144,6 +146,7 @@ export class Payments {
       throw error;
     }
     this.#announce(pending, result);
+    this.#fillNonces(key);
     return this.broadcast(txId, result.payment.hex, signedAt);
   }
 
@@ -170,6 +173,8 @@ export class Payments {
     const { intent, payment } = await this.#build(key, request);
     const createdAt = context.clock();
     const choice = this.#choose(key, payment.inputs.length);
+    // While the others vote.
+    this.#fillNonces(key, payment.inputs.length);
     const proposal = {
       version: 1 as const,
       clusterId: context.clusterId,
@@ -206,6 +211,10 @@ export class Payments {
       );
     }
     return { signed, pending, buildMs: createdAt - begin };
+  }
+
+  #fillNonces(key: WalletKey, inputs?: number): void {
+    this.nonces.fill(key, inputs).catch((error: unknown) => this.context.logger.error({ wallet_id: key.walletId, error }, 'no nonces'));
   }
 
   /** The presignatures that the proposal names: of a signer set that is linked, this node in it. None when the pool is off, blocked or used up. */

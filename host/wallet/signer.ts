@@ -16,6 +16,7 @@ import { atPriority } from '../core/types.ts';
 import { sign as frostSign } from '../frost/sign.ts';
 import { taprootSighash } from '../frost/sighash.ts';
 import type { SessionFacts } from '../evidence/index.ts';
+import { signShare, type NonceCommitment } from '../frost/signing.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { createRounds, type Rounds } from '../protocol/rounds.ts';
@@ -25,6 +26,7 @@ import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { parse, signRequest, signResponse, type SignRequest } from './messages.ts';
+import type { Nonces } from './nonces.ts';
 import { signingRequestOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import type { Voting } from './voting.ts';
@@ -33,6 +35,8 @@ export const signMethod = method('payment.sign', signRequest, signResponse);
 export const MAX_ATTEMPTS = 3;
 /** Code of the refusal of a signer that has not opened presignatures for the payment, or has spent or burnt them: it can still sign without. */
 export const NO_PRESIGNATURE = 'presignature_missing';
+/** Code of the refusal of a signer that does not have the nonces any more whose commitments it was shown: it can sign in two rounds. */
+export const NO_NONCES = 'nonces_missing';
 const ROUND_TIMEOUT_MS = { interactive: 15_000, frost: 5_000 } as const;
 
 /** What this node gave: for each input a partial signature (pool) or the finished signature. */
@@ -50,6 +54,7 @@ export class Signer {
     private readonly pending: PendingPayments,
     private readonly voting: Voting,
     private readonly openings: Openings,
+    private readonly nonces: Nonces,
   ) {}
 
   serve(): void {
@@ -74,6 +79,7 @@ export class Signer {
       throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
     }
     if (request.mode === 'pool') return this.#fromPool(pending, certificate);
+    if (request.commitments.length > 0) return { results: await this.#fromNonces(from, pending, request), made: [] };
     // Signed otherwise, so the openings of this payment are of no use any more.
     await this.openings.burn(pending, 'signed without the pool');
     const sign = request.mode === 'frost' ? this.#frost(pending, request, signal) : this.#interactively(pending, request, signal);
@@ -83,7 +89,7 @@ export class Signer {
   /** All that must hold before this node signs. @throws Refusal naming what does not. */
   #authorise(
     from: NodeId,
-    { proposal: id, certificate: encoded, mode, attempt, signers }: SignRequest,
+    { proposal: id, certificate: encoded, mode, attempt, signers, commitments }: SignRequest,
   ): { pending: Pending; certificate: QuorumCertificate } {
     const { context } = this;
     const refuse = (field: string, message: string, remedy: string): never => {
@@ -92,7 +98,7 @@ export class Signer {
     const pending = this.pending.get(id);
     if (pending === undefined)
       return refuse('proposal', `${context.self} does not know this proposal, or it has ended`, 'ask another signer, or propose again');
-    const { proposal, key, roster, quorum, ownVote, answered, stock, opened } = pending;
+    const { proposal, payment, key, roster, quorum, ownVote, answered, stock, opened } = pending;
     if (proposal.proposer !== from)
       refuse('proposal', `${from} asks for signatures on a proposal of ${proposal.proposer}`, 'let the proposer ask');
     if (context.clock() >= proposal.expiresAt) refuse('proposal', 'the proposal has expired', 'propose again');
@@ -116,6 +122,19 @@ export class Signer {
     }
     if ((mode === 'frost') !== (key.protocol === 'frost'))
       refuse('mode', `a ${key.protocol} key does not sign in mode ${mode}`, 'use the mode of the key');
+    if (commitments.length > 0) {
+      if (mode !== 'frost' || commitments.length !== payment.inputs.length || commitments.some((list) => list.length !== signers.length))
+        refuse('commitments', 'not one nonce commitment for each signer and input', 'name them all, or none for two rounds');
+      if (key.protocol === 'frost' && !this.nonces.own.holds(key.share, from, ownCommitments(commitments, signers, key.share.index))) {
+        throw new Refusal(
+          NO_NONCES,
+          'commitments',
+          `${context.self} has not given these nonce commitments to ${from}, or they are used`,
+          'ask for fresh ones, or sign in two rounds',
+          409,
+        );
+      }
+    }
     if (mode === 'pool') {
       // Looked at before anything is spent: a request for the wrong ones costs none.
       if (stock === undefined || stock.signers.join() !== signers.join())
@@ -163,6 +182,27 @@ export class Signer {
       this.openings.record(opened, key.walletId, pending.txId, 'used'),
     ]);
     return { results, made };
+  }
+
+  /** One signature share for each input, with nonces that were prepared for this coordinator. */
+  async #fromNonces(from: NodeId, pending: Pending, { signers, commitments }: SignRequest): Promise<Uint8Array[]> {
+    const { key, payment, id } = pending;
+    invariant(key.protocol === 'frost', 'the request was checked');
+    const { share } = key;
+    const lists = commitments.map((list) => list.map(({ D, E }, position) => ({ index: signers[position]!, D, E })));
+    const messages = payment.inputs.map((_, input) => taprootSighash(sighashPreimage(payment, input)));
+    // The set and the commitments of all are in the lists.
+    const purposes = lists.map((list, input) =>
+      new Transcript('nonce-use/v1')
+        .bytes(id)
+        .u32(input)
+        .bytes(messages[input]!)
+        .list(list, (hash, c) => hash.u32(c.index).points(c.D, c.E))
+        .digest(),
+    );
+    // Durably used from here on, whatever happens next.
+    const taken = await this.nonces.own.take(share, from, ownCommitments(commitments, signers, share.index), purposes);
+    return taken.map((nonces, input) => bigintToBytes(signShare(share, nonces, lists[input]!, messages[input]!), 32));
   }
 
   async #interactively(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
@@ -259,6 +299,9 @@ export class Signer {
     }
   }
 }
+
+const ownCommitments = (commitments: SignRequest['commitments'], signers: readonly number[], index: number): NonceCommitment[] =>
+  commitments.map((list) => ({ index, ...list[signers.indexOf(index)]! }));
 
 /** Fresh for each input of each attempt: the coordinator's random bytes, bound to the proposal. */
 const inputNonce = ({ nonce, proposal, attempt }: SignRequest, input: number): Uint8Array =>

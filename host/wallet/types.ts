@@ -54,7 +54,7 @@ export interface TransactionInfo {
   readonly txid: string;
   readonly state: TransactionState;
   readonly protocol: Protocol;
-  /** `pool`: with presignatures, one round; `interactive`: without; `frost`: two rounds. */
+  /** `pool`: with presignatures, one round; `interactive`: without; `frost`: one round with prepared nonces, else two. */
   readonly signing_mode: 'pool' | 'interactive' | 'frost' | null;
   readonly recipients: readonly { readonly address: string; readonly amount_sats: number }[];
   readonly fee_sats: number;
