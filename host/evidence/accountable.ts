@@ -8,7 +8,7 @@ import { sessionId } from '../cggmp24/session.ts';
 import { CheckFailed } from '../cggmp24/verify-each.ts';
 import { complaintRound, sendable, type Rounds } from '../protocol/rounds.ts';
 import { buildEvidence, type SessionFacts } from './build.ts';
-import { demandProof, type VerifyOptions } from './verify.ts';
+import { demandProof, mayBeShown, type VerifyOptions } from './verify.ts';
 
 export interface AccountableOptions extends VerifyOptions {
   readonly rounds: Rounds;
@@ -39,8 +39,14 @@ async function ownEvidence(options: AccountableOptions, fault: Fault): Promise<F
     }
   }
   if (files.length === 0) return undefined;
-  if (sendable(files)) rounds.complain(files);
+  show(rounds, files);
   return new Fault(fault.culprits, fault.reason, { ...fault.evidence, files });
+}
+
+/** Tells the others what they can judge. */
+function show(rounds: Rounds, files: readonly Uint8Array[]): void {
+  const shown = files.filter(mayBeShown);
+  if (shown.length > 0 && sendable(shown)) rounds.complain(shown);
 }
 
 /** What those who left have shown. A complaint that does not hold is the fault of its author. */
@@ -67,7 +73,7 @@ async function shownByOthers(options: AccountableOptions): Promise<Fault | undef
     }
   }
   if (culprits.size === 0) return undefined;
-  if (files.length > 0 && sendable(files)) rounds.complain(files);
+  show(rounds, files);
   const reason = reasons.join('; ');
   return new Fault([...culprits].sort((a, b) => a - b), reason, { round: complaintRound.name, detail: reason, files }); // prettier-ignore
 }

@@ -68,6 +68,11 @@ export class Case {
   get accused(): number {
     return this.claim.accused;
   }
+  /** Whom the private message that the claim is about was for. */
+  get receiver(): number {
+    require_(this.claim.to !== EVERYBODY, 'the message was private: the claim names its receiver');
+    return this.claim.to;
+  }
   get aux(): readonly PartyAux[] {
     return this.facts.aux;
   }

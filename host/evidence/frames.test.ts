@@ -1,19 +1,21 @@
 /** Attempts to prove something against a party that kept to the protocol, with everything that an accuser can choose. None may succeed. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { encode } from '../base/codec.ts';
+import { decode, encode } from '../base/codec.ts';
 import { presignRounds } from '../cggmp24/presign-messages.ts';
 import { makeGroup, type Group } from '../cggmp24/testing/parties.ts';
 import { createCore } from '../core/index.ts';
 import { G } from '../curve/secp256k1.ts';
+import { commitRound, commitTo, confirmRound, openRound } from '../frost/keygen.ts';
+import { provePossession } from '../frost/possession.ts';
 import { nonceRound, signatureShareRound } from '../frost/sign.ts';
-import { EVERYBODY } from '../protocol/rounds.ts';
+import { complaintRound, EVERYBODY } from '../protocol/rounds.ts';
 import { sessionRecord } from '../cggmp24/session.ts';
-import { tamper, values } from '../protocol/testing/network.ts';
+import { tamper, values, type Override } from '../protocol/testing/network.ts';
 import { Case } from './case.ts';
 import { LogExhibits } from './exhibits.ts';
 import { evidenceFile, type EvidenceFile } from './format.ts';
 import { buildEvidence, verifyEvidence } from './index.ts';
-import { judge, readEvidence } from './verify.ts';
+import { demandProof, judge, readEvidence } from './verify.ts';
 import { systemRandom as random } from '../base/random.ts';
 import {
   expectProven,
@@ -21,8 +23,10 @@ import {
   LIAR,
   parameters,
   parametersOf,
+  runFrostKeygen,
   runFrostSigning,
   runKeygen,
+  runOf,
   runSigning,
   type Run,
 } from './testing/runs.ts';
@@ -147,6 +151,24 @@ describe('an accuser who changes what the accused’s message is judged by shows
     }));
     await edited(presigning, encK, (file) => ({ ...file, claim: { ...file.claim, round: messages.encrypted.name, to: EVERYBODY } }));
   });
+  test('a private message to nobody in particular', async () => {
+    for (const claim of [encK, affX]) await edited(presigning, claim, (file) => ({ ...file, claim: { ...file.claim, to: EVERYBODY } }));
+    const share = { check: 'share', round: 'keygen/share', to: 0 };
+    await edited(keygen, share, (file) => ({ ...file, claim: { ...file.claim, to: EVERYBODY } }));
+  });
+  test('a FROST key that nobody honest confirms: the identity', async () => {
+    const { session } = await runFrostKeygen(core, { liars: [] });
+    const run = await runOf(core, session, async (rounds, me) => {
+      const phi = [me === 2 ? G.double().negate() : G, G];
+      const opening = { phi, possession: provePossession(random, me, 1n), chainCode: new Uint8Array(32), u: new Uint8Array(32) };
+      await rounds.echo(commitRound, commitTo(rounds.sid, me, opening));
+      await rounds.broadcast(openRound(2), opening);
+      await rounds.broadcast(confirmRound, { digest: new Uint8Array(32), complaint: undefined });
+    });
+    values(run.results);
+    const claim = { accused: ACCUSED, check: 'confirmation', round: confirmRound.name };
+    expect(await buildEvidence(claim, run.parties[0]!, run.session, options)).toBeUndefined();
+  });
   test('a message of another session among the right ones', async () => {
     const other = await accuse(signing, affX);
     await edited(presigning, affX, (file) => ({ ...file, signed: file.signed.map((item, k) => (k === 0 ? other.signed[0]! : item)) }));
@@ -200,9 +222,10 @@ describe('an accuser who changes what the accused’s message is judged by shows
 
 describe('a complaint that does not hold convicts the complainer', () => {
   /** The liar leaves in round 3 with a complaint. */
-  const complaining = async (files: () => Promise<Uint8Array[]>) => {
+  const complaining = async (files: () => Promise<Uint8Array[]>, override?: Override) => {
     const shown = await files();
     const run = await runSigning(group, 'presign', {
+      ...(override && { override }),
       as: (me, rounds) =>
         me !== LIAR
           ? rounds
@@ -230,6 +253,24 @@ describe('a complaint that does not hold convicts the complainer', () => {
     ['without anything', () => Promise.resolve([])],
   ] as [string, () => Promise<Uint8Array[]>][])('%s', async (_what, files) => {
     await expectProven(core, await complaining(files), ['false-complaint']);
+  });
+
+  /** A file about a complaint that is not even in it. */
+  const aboutComplaint = async (): Promise<Uint8Array> => {
+    const file = await accuse(presigning, encK);
+    const claim = { accused: ACCUSED, check: 'false-complaint', round: complaintRound.name, to: EVERYBODY };
+    return encode(evidenceFile, { ...file, claim, signed: [], acknowledged: [], echoed: [] });
+  };
+  test('of another complaint: what the honest tell of it convicts none of them', async () => {
+    const told: Uint8Array[] = [];
+    const listening: Override = (from, _to, round, payload) => {
+      if (from !== LIAR && round === complaintRound.name) told.push(...decode(complaintRound.codec, payload));
+      return payload;
+    };
+    const run = await complaining(async () => [await aboutComplaint()], listening);
+    const [file] = await expectProven(core, run, ['false-complaint']);
+    expect(readEvidence(file!).claim.accused).toBe(LIAR);
+    for (const shown of told) expect((await demandProof(shown, run.sid, options)).accused).toBe(LIAR);
   });
 
   test('a true complaint about a false one is judged, and no deeper nesting', async () => {

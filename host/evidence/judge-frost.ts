@@ -39,7 +39,7 @@ export const frostKeygenJudges: ProtocolJudges = {
       demand(verifyPossession(of.accused, phi[0]!, possession), 'μ_j·G = R_j + c_j·φ_{j,0}');
     },
     share: (of) => {
-      const { to } = of.claim;
+      const { receiver: to } = of;
       demand(shareFits(opened(of, of.accused), to, of.own(shareRound, to)), 'f_j(x_i)·G = Σ_k x_i^k·φ_{j,k}');
     },
     complaint: (of) => {
@@ -59,6 +59,7 @@ export const frostKeygenJudges: ProtocolJudges = {
       const openings = everybody(of).map((j) => opened(of, j));
       const phi = Array.from({ length: t }, (_, k) => sum(openings.map((opening) => opening.phi[k]!)));
       const Y = Array.from({ length: n }, (_, j) => evaluateCommitment(phi, shamirPoint(j)));
+      require_(!phi[0]!.is0(), 'the key is not the identity');
       // The secret share is nobody's here: the tweak of the public part does not depend on it.
       const tweaked = tweakKey({ P: phi[0]!, Y, s: 1n });
       const chainCode = openings.map((opening) => opening.chainCode).reduce(xorBytes);

@@ -75,7 +75,7 @@ const nonceOf = (of: Case, k: number): Point => sum(everybody(of).map((j) => of.
 
 const affine = (of: Case, pick: 'affGamma' | 'affX', label: string) =>
   all(of, async (k) => {
-    const { to, accused } = of.claim;
+    const { accused, receiver: to } = of;
     const messages = messagesOf(of);
     const { D, F, hatD, hatF } = productsOf(of, accused, to, k);
     const { Gamma } = of.own(messages.products)[k]!;
@@ -91,7 +91,7 @@ const affine = (of: Case, pick: 'affGamma' | 'affX', label: string) =>
 
 const encryption = (of: Case, pick: 'encK' | 'encG', label: string, statementOf: typeof encKStatement) =>
   all(of, async (k) => {
-    const { to, accused } = of.claim;
+    const { accused, receiver: to } = of;
     const messages = messagesOf(of);
     const statement = statementOf(keysOf(of, to).pedersen, keysOf(of, accused).paillier, of.own(messages.encrypted)[k]!);
     await encElg.verify(statement, of.own(messages.encryptedProofs, to)[k]![pick], contextOf(of, k, label, { verifier: to }));

@@ -73,7 +73,7 @@ export const keygenJudges: ProtocolJudges = {
   checks: {
     opening: (of) => void keygenOpening(of, of.accused),
     share: (of) => {
-      const { to } = of.claim;
+      const { receiver: to } = of;
       const { sigma } = of.own(keygenMessages(of).share, to);
       demand(shareFits(keygenOpening(of, of.accused), to, sigma), 'σ_{j,i}·G = Σ_k I(i)^k·S_{j,k}');
     },
@@ -137,7 +137,7 @@ export const auxJudges: ProtocolJudges = {
       return mod.verify({ N: keysOf(auxOpening(of, of.accused)).paillier }, proof, of.context('mod', of.accused, { rid: ridOf(of) }));
     },
     fac: (of) => {
-      const { to: verifier } = of.claim;
+      const { receiver: verifier } = of;
       const proof = of.own(auxMessages(of).fac, verifier);
       const setup = keysOf(auxOpening(of, verifier)).pedersen;
       const N = keysOf(auxOpening(of, of.accused)).paillier;

@@ -55,7 +55,10 @@ const PROTOCOLS: Readonly<Record<string, ProtocolJudges>> = {
   'frost-sign': frostSignJudges,
 };
 
-/** Complaints about complaints end here: a file inside a complaint may be about a complaint, but then the files in that one may not. */
+/**
+ * Complaints about complaints end here: a file inside a complaint may be about a complaint, but then the files in that one may not. A file that is
+ * one deeper still convinces whoever reads it by itself.
+ */
 const MAX_NESTING = 2;
 const FALSE_COMPLAINT = 'false-complaint';
 
@@ -172,9 +175,15 @@ async function checkComplaint(of: Case, options: VerifyOptions): Promise<void> {
   for (const bytes of files) await demandProof(bytes, of.sid, options);
 }
 
+/**
+ * Whether a file may stand in a complaint. Whoever answers a false complaint that is itself about a complaint has a file that may not, and must keep
+ * it to itself: told to others it would convict the one who tells.
+ */
+export const mayBeShown = (bytes: Uint8Array): boolean => nesting(bytes) < MAX_NESTING;
+
 /** What a complaint in a session must show. @throws CheckFailed when it does not */
 export async function demandProof(bytes: Uint8Array, sid: Uint8Array, options: VerifyOptions): Promise<Verdict & { verdict: 'proven' }> {
-  demand(nesting(bytes) < MAX_NESTING, 'a complaint is not about complaints about complaints');
+  demand(mayBeShown(bytes), 'a complaint is not about complaints about complaints');
   const verdict = await verifyEvidence(bytes, options);
   demand(verdict.verdict === 'proven' && verdict.sid === hex(sid), 'a file of the complaint proves its claim in this session');
   return verdict as Verdict & { verdict: 'proven' };
