@@ -16,7 +16,10 @@ export interface Parameters {
 /** SecurityLevel128: ℓ' = 5ℓ, ε = 2ℓ, four safe primes of 1536 bits per party. */
 export const productionParameters: Parameters = { name: 'production', primeBits: 1536, ell: 256, ellPrime: 1280, epsilon: 512, m: 128 };
 
-/** For tests only: every relation of §1.4 but the strength of the moduli (1024-bit primes, as the smallest that keep N > 2^(ℓ'+ε+1)). */
+/**
+ * For tests only: every relation of §1.4 but the strength of the moduli (1024-bit primes, as the smallest that keep N > 2^(ℓ'+ε+1)) and that of Π^dec,
+ * N > 2^(Λ+ε+1): an author who adds N to its summand passes it here, and not in production.
+ */
 export const testParameters: Parameters = { name: 'test', primeBits: 1024, ell: 256, ellPrime: 1280, epsilon: 512, m: 128 };
 
 /** Bounds of §1.3 and §5 that follow. Bit lengths unless said otherwise. */

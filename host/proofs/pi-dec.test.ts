@@ -6,6 +6,7 @@ import { createCore } from '../core/index.ts';
 import { evaluateReference } from '../core/reference.ts';
 import { decrypt, encrypt, modN2, power } from '../core/types.ts';
 import { G, modQ, mul, O, randomScalar, sgn, type Point } from '../curve/secp256k1.ts';
+import { productionParameters } from './parameters.ts';
 import * as dec from './pi-dec.ts';
 import { unit } from './sampling.ts';
 import { contextOf, paillierKey, publicPart, repetitions, seeded, smallParameters } from './testing/instances.ts';
@@ -170,6 +171,32 @@ describe('Π^dec', () => {
       const large = instance(1n << 768n, 0n);
       await rejects(verify(large.statement, craft(large, 0x1234n, 1n << 900n, true)), '|z_0| ≤ 2^(ℓ+ε−1)');
     });
+  });
+
+  test('at full strength N is out of range: a summand with N added decrypts alike, and is no witness', async () => {
+    const parameters = { ...productionParameters, m: 12 };
+    const own = paillierKey(1536, 0);
+    const [C, D] = [5n, 7n].map((plain) => evaluateReference(encrypt(own, plain, 2n))) as [bigint, bigint];
+    const x = sgn(randomScalar(random));
+    // K^x·D = enc(5x + 7; 2^(x+1))
+    const rho = modPow(2n, x + 1n, own.n);
+    const y = 5n * x + 7n;
+    const of = (added: bigint): dec.Statement => ({
+      parties: PARTIES,
+      N0: own,
+      K: C,
+      X: mul(G, x),
+      D,
+      S: mul(G, modQ(y + added)),
+      base: G,
+    });
+    const at = contextOf('dec-delta', { parameters, core });
+    const judged = async (added: bigint) => {
+      const proof = await dec.prove(of(added), { x, y: y + added, rho }, at);
+      await dec.verify({ ...of(added), N0: publicPart(own) }, proof, at);
+    };
+    await judged(0n);
+    await rejects(judged(own.n));
   });
 
   describe('membership', () => {
