@@ -30,7 +30,7 @@ describe('what the library exports', () => {
       'deriveShare', 'internalKey', 'keygen', 'outputKey', 'shareCodec', 'sign', 'signingSessionId',
     ]); // prettier-ignore
     expect(Object.keys(resharing).sort()).toEqual([
-      'approvalMessage', 'certificateCodec', 'checkCertificate', 'checkPlan', 'ofEcdsa', 'ofFrost', 'participants', 'planCodec', 'planHash',
+      'approvalMessage', 'certificateCodec', 'checkCertificate', 'checkHeld', 'checkPlan', 'ofEcdsa', 'ofFrost', 'participants', 'planCodec', 'planHash',
       'planQuorum', 'reshare', 'runId', 'toEcdsa', 'toFrost',
     ]); // prettier-ignore
   });

@@ -8,7 +8,7 @@ import * as plans from '../resharing/plan.ts';
 import * as statements from '../resharing/statements.ts';
 import { productionParameters as parameters } from '../proofs/parameters.ts';
 
-export { checkPlan, participants, plan as planCodec, planHash, type Plan, type Ticket } from '../resharing/plan.ts';
+export { checkHeld, checkPlan, participants, plan as planCodec, planHash, type Held, type Plan, type Ticket } from '../resharing/plan.ts';
 export { ofEcdsa, ofFrost, toEcdsa, toFrost, type SharedKey } from '../resharing/shared-key.ts';
 export { certificate as certificateCodec, planQuorum, type Certificate, type Statement } from '../resharing/statements.ts';
 export type { NewShare } from '../resharing/reshare.ts';

@@ -9,7 +9,7 @@ import { values } from '../protocol/testing/network.ts';
 import { scratch } from '../storage/testing/children.ts';
 import { createVault, openVault } from '../storage/vault.ts';
 import { KeySwitch } from './key-switch.ts';
-import { planOf, approve, makeCommittee, nodeOf, nodes, run, ticketOf, type Committee } from './testing/parties.ts';
+import { planOf, approve, keysOf, makeCommittee, nodeOf, nodes, run, ticketOf, type Committee } from './testing/parties.ts';
 import {
   certificate as certificateCodec,
   ackMessage,
@@ -18,7 +18,7 @@ import {
   refusalMessage,
   type Certificate,
 } from './statements.ts';
-import { runId, type Ticket } from './plan.ts';
+import { runId, type Plan, type Ticket } from './plan.ts';
 import { mayErase } from './switch.ts';
 import { vaultStorage, type SwitchVault } from './vault-storage.ts';
 
@@ -70,7 +70,7 @@ const open = (vault: SwitchVault, node: number): Promise<KeySwitch> =>
     storage: vaultStorage(vault, KEY),
     identity: nodes[node]!.publicKey,
     parameters: testParameters,
-    own: () => (node < 2 ? committee.shares[node] : undefined),
+    own: () => (node < 2 ? { share: committee.shares[node]!, members: keysOf([0, 1]) } : undefined),
   });
 const start = async (vault: SwitchVault, node: number): Promise<void> => {
   if (node < 2) await vault.put('key-share', KEY, OLD_SHARE);
@@ -290,5 +290,66 @@ describe('a certificate', () => {
     const unvoted = { ticket, approvals: approve(ticket, testParameters, [0]), digest: certificate.digest, acks };
     await expect(opened.certify(unvoted)).rejects.toMatchObject({ field: 'approvals' });
     expect(hex(sid)).not.toBe(opened.moveOf(certificate.ticket).sid);
+  });
+});
+
+/** One malicious node knows what every member knows (public shares, chain code), and names itself, under as many keys as it likes, as the others. */
+describe('a made-up change', () => {
+  const liars = [4, 5, 6];
+  const certify = (plan: Plan, approvals?: Certificate['approvals']): Certificate => {
+    const ticket = ticketOf(plan);
+    const digest = new Uint8Array(32);
+    const message = ackMessage(runId(ticket, testParameters), plan.nextEpoch, digest);
+    return { ticket, approvals: approvals ?? approve(ticket), digest, acks: plan.newMembers.map((key) => nodeOf(key).sign(message)) };
+  };
+
+  test('whose old committee is made up but for the victim moves no holder of a share', async () => {
+    const four = await makeCommittee('frost', 2, [0, 1, 2, 3]);
+    const genuine = planOf(four, { sharers: [0, 1], t: 2, members: liars });
+    const forged = certify({ ...genuine, oldMembers: keysOf([0, ...liars]) }, []);
+    const approvals = approve(forged.ticket, testParameters, [1, 2, 3]);
+    const vault = memoryVault(new Map());
+    await start(vault, 0);
+    const victim = await KeySwitch.open({
+      storage: vaultStorage(vault, KEY),
+      identity: nodes[0]!.publicKey,
+      parameters: testParameters,
+      own: () => ({ share: four.shares[0]!, members: keysOf([0, 1, 2, 3]) }),
+    });
+    await expect(victim.certify({ ...forged, approvals })).rejects.toBeInstanceOf(Refusal);
+    expect(victim.state).toMatchObject({ epoch: 0, share: true });
+  });
+
+  test('that calls itself a refresh gets no vote', async () => {
+    const vault = memoryVault(new Map());
+    await start(vault, 0);
+    const victim = await open(vault, 0);
+    const ticket = ticketOf({ ...planOf(committee, {}), newMembers: keysOf(liars) });
+    await expect(victim.vote(ticket)).rejects.toBeInstanceOf(Refusal);
+  });
+
+  test('does not use up the epoch numbers', async () => {
+    const vault = memoryVault(new Map());
+    await start(vault, 0);
+    const victim = await open(vault, 0);
+    await expect(victim.vote(ticketOf({ ...planOf(committee, {}), nextEpoch: 2 ** 32 - 1 }))).rejects.toMatchObject({ field: 'nextEpoch' });
+  });
+
+  test('of a key that this node has nothing of is not kept', async () => {
+    const vault = memoryVault(new Map());
+    const stranger = await open(vault, 3);
+    const forged = certify({ ...planOf(committee, { sharers: [0, 1], t: 2, members: liars }), oldMembers: keysOf(liars.slice(0, 2)) });
+    await expect(stranger.certify(forged)).rejects.toBeInstanceOf(Refusal);
+    expect(await vault.list('key-switch')).toEqual([]);
+  });
+
+  test('of a key that this node left does not move it further', async () => {
+    const vault = memoryVault(new Map());
+    await start(vault, 1);
+    const left = await open(vault, 1);
+    await left.certify(certificate);
+    const forged = certify({ ...planOf(committee, { sharers: [0, 1], t: 2, members: liars }), oldMembers: keysOf(liars.slice(0, 2)), epoch: 1, nextEpoch: 2 ** 32 - 1 }); // prettier-ignore
+    await expect(left.certify(forged)).rejects.toBeInstanceOf(Refusal);
+    expect(left.state.epoch).toBe(1);
   });
 });

@@ -13,8 +13,7 @@ import { decode, encode } from '../base/codec.ts';
 import { hex } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import type { Parameters } from '../proofs/parameters.ts';
-import { checkOwnShare, type Ticket } from './plan.ts';
-import type { SharedKey } from './shared-key.ts';
+import { checkHeld, checkPlan, sameMembers, type Held, type Plan, type Ticket } from './plan.ts';
 import {
   approvalMessage,
   checkApprovals,
@@ -65,8 +64,8 @@ export interface KeySwitchOptions {
   /** Identity key of this node. */
   readonly identity: Uint8Array;
   readonly parameters: Parameters;
-  /** The share in force when there is no record yet, for the epoch; and whenever a plan or certificate is compared with it. */
-  readonly own: () => SharedKey | undefined;
+  /** The share in force when there is no record yet, for the epoch; and, with its committee, whenever a plan or certificate is compared with it. */
+  readonly own: () => Held | undefined;
 }
 
 export class KeySwitch {
@@ -82,7 +81,7 @@ export class KeySwitch {
     record: SwitchRecord | undefined,
   ) {
     if (record === undefined) {
-      this.#state = initial(options.own()?.epoch);
+      this.#state = initial(options.own()?.share.epoch);
       return;
     }
     for (const entry of [record.lock, ...record.prepared.map((p) => p.ticket), ...record.certificates.map((c) => c.ticket)])
@@ -139,7 +138,7 @@ export class KeySwitch {
     return this.#change(async () => {
       const own = this.options.own();
       if (own === undefined) throw new Refusal('key_change', 'voter', 'this node holds no share of the key', 'ask its members', 409);
-      checkOwnShare(ticket.plan, own, this.options.identity);
+      checkHeld(ticket.plan, own);
       await this.#store(vote(this.#state, this.#file(ticket)));
       return approvalMessage(this.#sidOf(ticket), ticket);
     });
@@ -148,6 +147,8 @@ export class KeySwitch {
   /** Enters the run of an approved try. */
   begin(ticket: Ticket, approvals: readonly Statement[], sharer: boolean): Promise<void> {
     return this.#change(() => {
+      const own = this.options.own();
+      if (own !== undefined) checkHeld(ticket.plan, own);
       checkApprovals(ticket, approvals, this.#sidOf(ticket));
       this.#state = share(this.#state, this.#file(ticket), sharer);
       return Promise.resolve();
@@ -181,36 +182,49 @@ export class KeySwitch {
   refusedBy(ticket: Ticket, refusal: Statement): Promise<void> {
     return this.#change(async () => {
       if (!stated(ticket.plan.newMembers, refusalMessage(this.#sidOf(ticket)), refusal)) throw unproven('refusal');
+      const { lock, voted, sharing, prepared } = this.#state;
+      const { sid } = this.moveOf(ticket);
+      // Of a plan that this node has nothing to do with, anybody can make up any number.
+      if (![lock?.sid, voted, sharing, ...prepared.map(({ move }) => move.sid)].includes(sid)) return;
       await this.#store(refusalHeard(this.#state, this.#file(ticket)));
     });
   }
 
   /**
-   * COMMITTED, when the certificate is good, and this node's own: it prepared for it, or is of the old committee and holds the very share that the
-   * plan describes. Nothing happens when the key is at this epoch or a later one.
+   * COMMITTED, when the certificate is good, and this node's own: it prepared for it, or holds the very share that the plan describes, or has left
+   * the key and knows by earlier certificates whom the plan must name. Nothing happens when the key is at this epoch or a later one.
    */
   certify(value: Certificate): Promise<void> {
     return this.#change(async () => {
       checkCertificate(value, this.options.parameters);
-      const move = this.#file(value.ticket);
-      const { epoch, share: holds, prepared } = this.#state;
+      const move = this.moveOf(value.ticket);
+      const { epoch, prepared } = this.#state;
       if (epoch !== undefined && move.to <= epoch) return;
-      if (!prepared.some((entry) => entry.move.sid === move.sid) && holds) {
-        const own = this.options.own();
-        if (!move.old || own === undefined)
-          throw new Refusal(
-            'key_change',
-            'certificate',
-            `the certificate does not end epoch ${epoch}`,
-            'show the one that does first',
-            409,
-          );
-        checkOwnShare(value.ticket.plan, own, this.options.identity);
-      }
+      if (!prepared.some((entry) => entry.move.sid === move.sid)) this.#requireConcerned(value.ticket.plan, move);
+      this.#file(value.ticket);
       this.#certificates = [...this.#certificates, value];
       await this.#store(certified(this.#state, move));
       await this.#carryThrough(move);
     });
+  }
+
+  /**
+   * That a certificate which this node did not prepare for is about its key. A plan names those who vote on it, so only what the node knows of itself
+   * tells a true certificate from one that somebody made up, committees and all; believed, it would end in the destruction of the share.
+   */
+  #requireConcerned(plan: Plan, move: Move): void {
+    const { epoch, share: holds } = this.#state;
+    const own = this.options.own();
+    if (holds && move.old && own !== undefined) return checkHeld(plan, own);
+    // Of a key that was left: the plan starts where an earlier one ended, or where it started.
+    const follows = this.#certificates.some(({ ticket: { plan: known } }) => {
+      const ended = plan.epoch === known.nextEpoch && plan.t === known.nextT && sameMembers(plan.oldMembers, known.newMembers);
+      const started = plan.epoch === known.epoch && plan.t === known.t && sameMembers(plan.oldMembers, known.oldMembers);
+      return plan.keyId === known.keyId && plan.publicKey.equals(known.publicKey) && (ended || started);
+    });
+    if (!holds && follows) return checkPlan(plan, plan.publicKey);
+    const what = epoch === undefined ? 'this node has nothing of the key' : `the certificate does not end epoch ${epoch}`;
+    throw new Refusal('key_change', 'certificate', what, 'show the one that does first', 409);
   }
 
   /** @throws Refusal when the statement is not a COMMITTED by a member of O*. Resolves with whether the old shares may be erased now. */

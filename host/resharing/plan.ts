@@ -174,6 +174,28 @@ export function checkPlan(value: Plan, publicKey: Point): void {
   }
 }
 
+/** A share, and whose the others are: identity keys of the committee by index, as this node knows them from the making of the key. */
+export interface Held {
+  readonly share: SharedKey;
+  readonly members: readonly Uint8Array[];
+}
+
+/**
+ * What an old member checks before it votes, takes part, or believes a certificate: that the plan can be carried out, and starts from the very key,
+ * share and committee that it holds. Votes count by the identity keys that the plan names, so a plan with other old members than the true ones would
+ * bring its own quorum.
+ * @throws Refusal naming the field.
+ */
+export function checkHeld(value: Plan, { share, members }: Held): void {
+  checkPlan(value, share.publicKey);
+  checkOwnShare(value, share, members[share.index]!);
+  if (!sameMembers(value.oldMembers, members))
+    refuse('oldMembers', 'the plan names another old committee than this node knows', 'plan with the committee of the epoch in force', 403);
+}
+
+export const sameMembers = (a: readonly Uint8Array[], b: readonly Uint8Array[]): boolean =>
+  a.length === b.length && a.every((key, i) => equalBytes(key, b[i]!));
+
 /** What an old member checks besides: that the plan describes the very share that it holds. @throws Refusal naming the field. */
 export function checkOwnShare(value: Plan, own: SharedKey, identity: Uint8Array): void {
   const differs = (field: string) =>

@@ -67,6 +67,16 @@ export const initial = (epoch: number | undefined): SwitchState => ({
   sharing: undefined,
 });
 
+/**
+ * How far an epoch number may be above the largest that is known. Abandoned tries leave gaps, each of one; without a bound, one vote or one false answer
+ * would use up all numbers of 32 bits, and the key could never change again.
+ */
+export const MAX_EPOCH_STEP = 64;
+
+/** An epoch number for a new plan: above what this node knows, and above what others say as far as that can be true. */
+export const nextEpoch = (highest: number, others: readonly number[]): number =>
+  1 + Math.max(highest, ...others.filter((other) => other < highest + MAX_EPOCH_STEP));
+
 /** After a crash: the run is lost, and with it the right to share in the try that was voted for. Never resume, never reuse g_i, y or α. */
 export const afterCrash = (state: Durable): SwitchState => ({ ...state, voted: undefined, sharing: undefined });
 
@@ -98,6 +108,8 @@ export function vote(state: SwitchState, move: Move): SwitchState {
   requireFree(state, move);
   if (state.refused.includes(move.sid)) refuse('plan', 'this node has refused the plan', 'make a new plan');
   if (state.lock?.sid === move.sid) return state;
+  const top = Math.max(state.highest, move.from) + MAX_EPOCH_STEP;
+  if (move.to > top) refuse('nextEpoch', `epoch number ${move.to} leaves out too many`, `take one up to ${top}`);
   return { ...state, lock: move, highest: Math.max(state.highest, move.to), voted: move.sid };
 }
 

@@ -1,7 +1,12 @@
 /** What peers can make this node remember is bounded, and forgotten again. */
 import { describe, expect, test } from 'vitest';
 import { EarlyVotes } from './early-votes.ts';
+import type { WalletContext } from './context.ts';
+import type { WalletKey } from './keyring.ts';
+import type { Ledger } from './ledger.ts';
+import { Openings } from './openings.ts';
 import { PendingPayments, type Pending } from './pending.ts';
+import type { Pools } from './pools.ts';
 import { inTurn } from './turns.ts';
 
 const id = (i: number) => Uint8Array.from({ length: 32 }, (_, k) => (k === 0 ? i & 255 : k === 1 ? i >> 8 : 0));
@@ -65,6 +70,27 @@ describe('pending payments', () => {
     await moved;
     expect(order).toEqual(['over', 'moved']);
   });
+});
+
+test('a node whose payments are refused cannot empty the pool by naming all of it; another hour, and others, are not held to it', async () => {
+  let now = 0;
+  const discarded: number[] = [];
+  const pool = { discard: (ids: readonly Uint8Array[]) => Promise.resolve((discarded.push(ids.length), ids.length)) };
+  const context = { self: 'node-2', clock: () => now } as unknown as WalletContext;
+  const openings = new Openings(context, { of: () => pool } as unknown as Pools, {} as Ledger);
+  const refuse = (proposer: string, nodes: readonly string[] = ['node-1', 'node-2']) =>
+    openings.refuse({
+      proposer,
+      key: { walletId: 'wallet' } as unknown as WalletKey,
+      stock: { signers: [0, 1], nodes, presignatures: Array.from({ length: 10 }, (_, i) => id(i)) },
+    });
+  await refuse('node-1', ['node-1', 'node-3']);
+  for (let i = 0; i < 10; i++) await refuse('node-1');
+  expect(discarded).toEqual([10, 10, 10]);
+  await refuse('node-3');
+  now = 60 * 60_000 + 1;
+  await refuse('node-1');
+  expect(discarded).toHaveLength(5);
 });
 
 describe('turns', () => {

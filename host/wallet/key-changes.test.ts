@@ -108,6 +108,17 @@ describe('resharing', () => {
     expect((await nodes[0].service.keyStatus(frost.wallet_id)).epoch).toBeGreaterThan(epoch);
   });
 
+  test('leaves a member behind that answers with a number no plan can follow, and spoils its vote', async () => {
+    nodes[2].misbehaves.set('keys.highest', async (_from, _request, honest) => ({ ...((await honest()) as object), highest: 2 ** 32 - 1 }));
+    nodes[2].misbehaves.set('keys.vote', () => Promise.resolve({ signature: new Uint8Array(64) }));
+    const { epoch } = await nodes[1].service.keyStatus(frost.wallet_id);
+    await inEpoch(nodes.slice(0, 3), frost.wallet_id, epoch, 'erased');
+    const wanted = { threshold: 2, nodes: ['node-1', 'node-2', 'node-4'] };
+    await agree(nodes, frost, wanted.threshold, wanted.nodes);
+    await nodes[1].service.reshareKey(frost.wallet_id, wanted);
+    await inEpoch(nodes, frost.wallet_id, epoch + 1, 'erased');
+  });
+
   test.each([
     ['cggmp24', () => ecdsa, { threshold: 2, nodes: ['node-2', 'node-4'] }],
     ['frost', () => frost, { threshold: 3, nodes: ['node-2', 'node-3', 'node-4'] }],

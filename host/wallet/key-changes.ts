@@ -8,10 +8,11 @@
  */
 import { Fault, Refusal, Unavailable } from '../base/errors.ts';
 import type { NodeId } from '../mesh/types.ts';
-import { participants, rolesOf, runBinding, type Plan, type Ticket } from '../resharing/plan.ts';
+import { participants, rolesOf, runBinding, runId, type Plan, type Ticket } from '../resharing/plan.ts';
 import { reshare, type NewShare } from '../resharing/reshare.ts';
 import { toEcdsa, toFrost } from '../resharing/shared-key.ts';
-import { planQuorum, type Statement } from '../resharing/statements.ts';
+import { approvalMessage, planQuorum, stated, type Statement } from '../resharing/statements.ts';
+import { nextEpoch } from '../resharing/switch.ts';
 import { keyOfPlan, publicKeyOf } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
@@ -140,7 +141,10 @@ export class KeyChanges {
   async #plan(key: WalletKey, kind: Plan['kind'], nextT: number, nodes: readonly NodeId[], old: readonly NodeId[]): Promise<Plan> {
     const { calls, self } = this.context;
     const { walletId, committee } = key;
-    const answers = await Promise.all(old.map(async (node) => ({ node, ...(await calls.call(node, methods.highest, { walletId })) })));
+    const asking = old.map(async (node) => ({ node, ...(await calls.call(node, methods.highest, { walletId })) }));
+    // A node that cannot say where it stands deals nothing; it must not keep the others from going on without it.
+    const answers = (await Promise.allSettled(asking)).flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+    const { highest: own } = (await this.switches.of(walletId)).state;
     const { scheme, publicKey, chainCode, internal, epoch, t, X } = sharedOf(key);
     const able = answers.filter((answer) => answer.share && answer.epoch === epoch).map(({ node }) => node);
     // This node first, so that it sees the end of the run; then those that stay.
@@ -159,7 +163,7 @@ export class KeyChanges {
       chainCode,
       internal,
       epoch,
-      nextEpoch: 1 + Math.max(...answers.map(({ highest }) => highest), epoch),
+      nextEpoch: nextEpoch(Math.max(own, epoch), answers.map(({ highest }) => highest)), // prettier-ignore
       t,
       oldMembers: identities(committee),
       X,
@@ -184,8 +188,14 @@ export class KeyChanges {
   async #collectVotes(ticket: Ticket, old: readonly NodeId[]): Promise<Statement[]> {
     const { calls } = this.context;
     const all = this.switches.nodesOf(ticket.plan.oldMembers);
+    const message = approvalMessage(runId(ticket, this.context.parameters), ticket);
     const answers = await Promise.allSettled(
-      old.map(async (node) => ({ index: all.indexOf(node), ...(await calls.call(node, methods.vote, { ticket })) })),
+      old.map(async (node) => {
+        const approval = { index: all.indexOf(node), ...(await calls.call(node, methods.vote, { ticket })) };
+        // Counted, it would spoil the votes of all.
+        if (stated(ticket.plan.oldMembers, message, approval)) return approval;
+        throw new Refusal('key_change', 'votes', 'not a signature on this plan', 'leave the node out', 403);
+      }),
     );
     const approvals = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
     const quorum = planQuorum(all.length);

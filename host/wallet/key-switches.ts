@@ -17,6 +17,7 @@ import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import { consent as consentCodec, methods, type Consent } from './key-change-messages.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
+import type { Nonces } from './nonces.ts';
 import type { Pools } from './pools.ts';
 
 const FIRST_LOOK_MS = 300;
@@ -45,11 +46,12 @@ export class KeySwitches {
     private readonly keyring: Keyring,
     private readonly pools: Pools,
     private readonly ceremonies: Ceremonies,
+    private readonly nonces: Nonces,
   ) {}
 
   /** Carries through what a crash interrupted, before any key is used: the keyring is read again where a share was replaced. */
-  static async open(context: WalletContext, keyring: Keyring, pools: Pools, ceremonies: Ceremonies): Promise<KeySwitches> {
-    const switches = new KeySwitches(context, keyring, pools, ceremonies);
+  static async open(context: WalletContext, keyring: Keyring, pools: Pools, ceremonies: Ceremonies, nonces: Nonces): Promise<KeySwitches> {
+    const switches = new KeySwitches(context, keyring, pools, ceremonies, nonces);
     for (const walletId of await switches.#recorded()) {
       await switches.of(walletId);
       await keyring.reload(walletId);
@@ -64,7 +66,7 @@ export class KeySwitches {
       const { state } = await this.of(walletId);
       return { share: state.share, epoch: state.epoch ?? 0, highest: state.highest };
     });
-    calls.serve(methods.vote, async (_from, { ticket }) => ({ signature: await this.#vote(ticket) }));
+    calls.serve(methods.vote, async (from, { ticket }) => ({ signature: await this.#vote(from, ticket) }));
     calls.serve(methods.decline, async (from, { ticket }) => {
       if (!this.concerned(ticket.plan).includes(from) || this.running.has(ticket.plan.keyId))
         throw new Refusal('key_change', 'plan', 'the run is under way, or none of the asking node’s', 'wait for its end', 409);
@@ -113,7 +115,8 @@ export class KeySwitches {
       parameters: context.parameters,
       own: () => {
         const key = keyring.find(walletId);
-        return key?.state === 'active' ? sharedOf(key) : undefined;
+        const members = key?.committee.map((node) => context.roster.publicKey(node));
+        return key?.state === 'active' && members !== undefined ? { share: sharedOf(key), members } : undefined;
       },
     });
     this.#switches.set(walletId, opened);
@@ -168,9 +171,11 @@ export class KeySwitches {
   }
 
   /** Durable before it is said. */
-  async #vote(ticket: Ticket): Promise<Uint8Array> {
+  async #vote(from: NodeId, ticket: Ticket): Promise<Uint8Array> {
     const { plan } = ticket;
     const key = this.keyring.active(plan.keyId);
+    if (!key.committee.includes(from))
+      throw new Refusal('key_change', 'voter', `${from} is not of the committee of this key`, 'let a member ask for votes', 403);
     if (plan.kind === 'reshare') await this.requireConsent(plan.keyId, plan.nextT, this.nodesOf(plan.newMembers), publicKeyOf(key));
     return this.context.identity.sign(await (await this.of(plan.keyId)).vote(ticket));
   }
@@ -205,7 +210,7 @@ export class KeySwitches {
 
   /** COMMITTED here; then everybody is told: the certificate, and that this node has it. */
   async certify(certificate: Certificate): Promise<void> {
-    const { context, keyring, pools } = this;
+    const { context, keyring, nonces, pools } = this;
     const { plan } = certificate.ticket;
     const walletId = plan.keyId;
     const change = await this.of(walletId);
@@ -213,6 +218,8 @@ export class KeySwitches {
     await change.certify(certificate);
     await this.#freeze(walletId);
     if (change.state.epoch === before) return;
+    // As the presignatures of the old epoch are gone with the certificate, its nonces are.
+    nonces.renew(walletId);
     const key = await keyring.reload(walletId);
     await pools.renew(walletId, key);
     if (key !== undefined) await this.ceremonies.registered(walletId);
@@ -295,9 +302,14 @@ export class KeySwitches {
       const unfinished = committed === undefined || committed.erased ? undefined : change.certificates.at(-1)?.ticket;
       const ticket = change.waiting()?.ticket ?? change.locked() ?? unfinished;
       if (ticket === undefined && !first) continue;
-      await this.#ask(walletId, change, ticket);
-      const locked = change.locked();
-      if (locked !== undefined && change.waiting() === undefined) await this.#giveUp(change, locked);
+      try {
+        await this.#ask(walletId, change, ticket);
+        const locked = change.locked();
+        if (locked !== undefined && change.waiting() === undefined) await this.#giveUp(change, locked);
+      } catch (error) {
+        // What is wrong with one key must not keep the others waiting; the next look tries again.
+        this.context.logger.warn({ wallet_id: walletId, error }, 'could not ask about a change of a key');
+      }
     }
     if (this.running.size === 0 && !this.ceremonies.isRunning()) await this.keyring.dropUnusedAux(await this.#auxKept());
   }

@@ -67,7 +67,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
-  const switches = await KeySwitches.open(context, keyring, pools, ceremonies);
+  const switches = await KeySwitches.open(context, keyring, pools, ceremonies, nonces);
   const changes = new KeyChanges(context, keyring, ceremonies, switches);
   for (const part of [ceremonies, voting, signer, nonces, notices, refill, prepared, switches, changes]) part.serve();
 

@@ -80,6 +80,12 @@ export class Nonces {
     for (const name of this.#given.keys()) if (name.endsWith(`/${node}`)) this.#given.delete(name);
   }
 
+  /** After a change of the key: pairs of the old epoch go, those of this node and what is known of others'. */
+  renew(walletId: string): void {
+    this.own.purge(walletId);
+    for (const name of this.#given.keys()) if (name.startsWith(`${walletId}/`)) this.#given.delete(name);
+  }
+
   /** One question to a node at a time. */
   async #ask(key: FrostKey, node: NodeId, count: number): Promise<void> {
     const name = nameOf(key, node);

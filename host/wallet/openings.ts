@@ -110,9 +110,13 @@ export class Openings {
     return undefined;
   }
 
-  /** A node of the set that votes against the payment: others may have opened, so this part is of no use to anybody any more. */
-  async refuse(key: WalletKey, stock: Stock | undefined): Promise<void> {
-    if (stock?.nodes.includes(this.context.self)) await this.pools.of(key.walletId).discard(stock.presignatures, 'voted against');
+  /**
+   * A node of the set that votes against the payment: others may have opened, so this part is of no use to anybody any more. Not for a proposer that
+   * has had too many burnt: its proposals would empty the pool without opening anything.
+   */
+  async refuse({ proposer, key, stock }: { proposer: NodeId; key: WalletKey; stock: Stock | undefined }): Promise<void> {
+    if (!stock?.nodes.includes(this.context.self) || this.#overspent(proposer)) return;
+    this.#charge(proposer, await this.pools.of(key.walletId).discard(stock.presignatures, 'voted against'));
   }
 
   /** For the extension of the own vote. */
@@ -165,8 +169,7 @@ export class Openings {
   async burn({ opened, key, proposal, txId }: Pending, reason: string): Promise<void> {
     if (opened === undefined || !(await opened.opening.burn(reason))) return;
     const { context } = this;
-    const now = context.clock();
-    this.#burnt.set(proposal.proposer, [...(this.#burnt.get(proposal.proposer) ?? []), ...opened.presignatures.map(() => now)]);
+    this.#charge(proposal.proposer, opened.presignatures.length);
     context.logger.info(
       { tx_id: txId, wallet_id: key.walletId, reason, presignatures: opened.presignatures.length },
       'opened presignatures burnt',
@@ -187,6 +190,11 @@ export class Openings {
         generation_time_ms: generationMs,
       });
     }
+  }
+
+  #charge(proposer: NodeId, count: number): void {
+    const now = this.context.clock();
+    this.#burnt.set(proposer, [...(this.#burnt.get(proposer) ?? []), ...Array.from({ length: count }, () => now)]);
   }
 
   #overspent(proposer: NodeId): boolean {

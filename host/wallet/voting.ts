@@ -107,7 +107,7 @@ export class Voting {
     const objection = await this.#judge(content.txId, proposal.proposer, key, payment, intent, { id, quorum });
     // Opened for this proposal alone, durably, before the vote that shows the openings exists.
     const opened = objection === undefined ? await this.openings.open({ id, proposer: proposal.proposer, key, stock }) : undefined;
-    if (objection !== undefined) await this.openings.refuse(key, stock);
+    if (objection !== undefined) await this.openings.refuse({ proposer: proposal.proposer, key, stock });
     const ownVote = signVote(context.identity, context.clusterId, {
       proposal: id,
       value: objection === undefined ? 'approve' : 'reject',

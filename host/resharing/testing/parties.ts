@@ -29,7 +29,7 @@ export async function makeCommittee(scheme: Scheme, t: number, members: readonly
   return { members, shares: values(shares).map(ofFrost) };
 }
 
-const keysOf = (members: readonly number[]): Uint8Array[] => members.map((k) => nodes[k]!.publicKey);
+export const keysOf = (members: readonly number[]): Uint8Array[] => members.map((k) => nodes[k]!.publicKey);
 
 /** What changes: `sharers` are indices of the old committee; without `members` it is a refresh. */
 export interface Change {
