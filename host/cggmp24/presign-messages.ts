@@ -13,16 +13,21 @@ import { echoRound, MAX_MESSAGE_BYTES, p2pRound } from '../protocol/rounds.ts';
 const MAX_BATCH = 20;
 
 /**
- * Presignatures that one run of `t` signers can make: every message has to stay below {@link MAX_MESSAGE_BYTES}. The largest is the echoed one of
- * round 2, with four ciphertexts for each peer.
+ * Presignatures that one run of `t` signers can make. Every message has to stay below {@link MAX_MESSAGE_BYTES}, and so has the evidence of a wrong private
+ * proof, or the one who saw it could not tell the others. The largest of both is that of round 2: the echoed message, with four ciphertexts for each
+ * peer, beside the two proofs and the round-1 message of their receiver.
  */
 export function batchLimit({ primeBits }: Parameters, t: number): number {
   const ciphertext = 4 + (4 * primeBits) / 8;
   const element = 4 + (t - 1) * 4 * ciphertext + POINT_AND_ELOG_BYTES;
-  return Math.min(MAX_BATCH, Math.floor((MAX_MESSAGE_BYTES - 4) / element));
+  return Math.min(MAX_BATCH, Math.floor((MAX_MESSAGE_BYTES - FACTS_BYTES) / (element + SHOWN_CIPHERTEXTS * ciphertext)));
 }
 /** Γ_i and ψ̃: four points, two scalars. */
 const POINT_AND_ELOG_BYTES = 4 * 33 + 2 * 32;
+/** Of what ψ, ψ̂ and an entry of round 1 are not longer than. */
+const SHOWN_CIPHERTEXTS = 17;
+/** And the session, keys and hashes in a file of evidence, for the largest group at full strength. */
+const FACTS_BYTES = 128 << 10;
 
 /** @throws Refusal */
 export function checkBatch(parameters: Parameters, t: number, count: number): void {
