@@ -1,8 +1,10 @@
 /** From a batch of operations to tasks for the workers: checks, a model of cost, pairs of equal shape side by side. */
 import { bitLength } from '../base/bytes.ts';
-import { hasFactors, MAX_TERMS, type Modulus, type Operation } from './types.ts';
+import { hasFactors, MAX_TERMS, type Modulus, type Operation, type PaillierKey, type RingPedersenKey } from './types.ts';
 
 const MIN_BITS = 512;
+/** Of the factors of a key: the kernels are wrong, not slow, for moduli of less than a handful of digits. */
+const MIN_FACTOR_BITS = MIN_BITS / 2;
 const MAX_BITS = 6144;
 
 /** Milliseconds of one thread a task should not exceed, so that signing work waits for refill work no longer than that. */
@@ -22,8 +24,21 @@ function checkModulus(name: string, n: bigint): void {
   if (bits < MIN_BITS || bits > MAX_BITS) throw new RangeError(`${name} has ${bits} bits; the core takes ${MIN_BITS} to ${MAX_BITS}`);
 }
 
+function checkFactors(key: PaillierKey | RingPedersenKey): void {
+  if (!hasFactors(key)) return;
+  const bits = Math.min(bitLength(key.p), bitLength(key.q));
+  if (bits < MIN_FACTOR_BITS) throw new RangeError(`a factor of a key has ${bits} bits; the core takes ${MIN_FACTOR_BITS} and more`);
+}
+
 /** @throws RangeError naming what is wrong with the operation. */
 export function check(operation: Operation): void {
+  checkModuli(operation);
+  if (operation.op === 'power' && typeof operation.modulus !== 'bigint') checkFactors(operation.modulus.key);
+  if (operation.op === 'encrypt' || operation.op === 'decrypt') checkFactors(operation.key);
+  if (operation.op === 'commit') checkFactors(operation.setup);
+}
+
+function checkModuli(operation: Operation): void {
   switch (operation.op) {
     case 'power': {
       const { modulus, terms } = operation;

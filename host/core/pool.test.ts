@@ -55,6 +55,7 @@ describe('the core', () => {
       [power(n, ...Array.from({ length: 17 }, () => [1n, 1n] as const)), 'got 17'],
       [encrypt({ n: (1n << 3500n) | 1n }, 1n, 1n), 'N has 3501 bits; the core computes modulo N² up to 3072 bits of N'],
       [decrypt({ n: n + 1n, p: 3n, q: 5n }, 1n), 'N must be odd'],
+      [decrypt({ n, p: 3n, q: n / 3n }, 1n), 'a factor of a key has 2 bits; the core takes 256 and more'],
       [commit({ n: 15n, s: 1n, t: 1n }, 1n, 1n), 'N̂ has 4 bits'],
       [coprime(10n, [3n]), 'n must be odd'],
     ];
