@@ -1,5 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { Refusal, Unavailable } from '../base/errors.ts';
+import type { Ticket } from '../resharing/plan.ts';
+import { methods } from './key-change-messages.ts';
 import { inState, RECIPIENT, startCluster, until, type TestCluster, type TestNode } from './testing/cluster.ts';
 
 let cluster: TestCluster;
@@ -108,15 +110,21 @@ describe('resharing', () => {
     expect((await nodes[0].service.keyStatus(frost.wallet_id)).epoch).toBeGreaterThan(epoch);
   });
 
-  test('leaves a member behind that answers with a number no plan can follow, and spoils its vote', async () => {
+  test('leaves a member behind that answers with a number no plan can follow, spoils its vote, and asks the others to refuse', async () => {
     nodes[2].misbehaves.set('keys.highest', async (_from, _request, honest) => ({ ...((await honest()) as object), highest: 2 ** 32 - 1 }));
-    nodes[2].misbehaves.set('keys.vote', () => Promise.resolve({ signature: new Uint8Array(64) }));
+    const refusals: unknown[] = [];
+    nodes[2].misbehaves.set('keys.vote', async (_from, request) => {
+      const asking = ['node-1', 'node-4'].map((node) => nodes[2].calls.call(node, methods.decline, request as { ticket: Ticket }));
+      refusals.push(...(await Promise.allSettled(asking)).map(({ status }) => status));
+      return { signature: new Uint8Array(64) };
+    });
     const { epoch } = await nodes[1].service.keyStatus(frost.wallet_id);
     await inEpoch(nodes.slice(0, 3), frost.wallet_id, epoch, 'erased');
     const wanted = { threshold: 2, nodes: ['node-1', 'node-2', 'node-4'] };
     await agree(nodes, frost, wanted.threshold, wanted.nodes);
     await nodes[1].service.reshareKey(frost.wallet_id, wanted);
     await inEpoch(nodes, frost.wallet_id, epoch + 1, 'erased');
+    expect(refusals).toEqual(['rejected', 'rejected']);
   });
 
   test.each([

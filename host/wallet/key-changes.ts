@@ -41,7 +41,12 @@ export class KeyChanges {
 
   serve(): void {
     const { calls } = this.context;
-    calls.serve(methods.aux, async (_from, { walletId, threshold, nodes }) => ({ hash: await this.#makeAux(walletId, threshold, nodes) }));
+    calls.serve(methods.aux, async (from, { walletId, threshold, nodes }) => {
+      // Safe primes of a whole committee are not for anybody who asks.
+      if (this.keyring.find(walletId)?.committee.includes(from) === false)
+        throw new Refusal('key_change', 'nodes', `${from} is not of the committee of this key`, 'let a member ask', 403);
+      return { hash: await this.#makeAux(walletId, threshold, nodes) };
+    });
     calls.serve(methods.run, async (_from, { ticket, approvals, ...description }) => {
       const run = await this.#enter(ticket, approvals, description);
       // The run goes on after the answer; its outcome is in the record of the ceremony, and failures were logged there.

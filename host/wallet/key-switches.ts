@@ -16,14 +16,13 @@ import { publicKeyOf } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import { consent as consentCodec, methods, type Consent } from './key-change-messages.ts';
+import { GivenUp } from './given-up.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Nonces } from './nonces.ts';
 import type { Pools } from './pools.ts';
 
 const FIRST_LOOK_MS = 300;
 const LOOK_MS = 10_000;
-/** A vote whose run has not come this long after is given up, if a new member agrees. */
-const GIVE_UP_MS = 60_000;
 const CONSENT = '.consent';
 /** Certificates in one answer. */
 const MAX_ANSWER = 8;
@@ -35,8 +34,7 @@ export class KeySwitches {
   readonly #switches = new Map<string, Promise<KeySwitch>>();
   /** Wallets whose change runs here now. */
   readonly running = new Set<string>();
-  /** When a vote was first seen waiting, by sid. */
-  readonly #since = new Map<string, number>();
+  readonly #givenUp: GivenUp;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #first = true;
@@ -47,7 +45,9 @@ export class KeySwitches {
     private readonly pools: Pools,
     private readonly ceremonies: Ceremonies,
     private readonly nonces: Nonces,
-  ) {}
+  ) {
+    this.#givenUp = new GivenUp(context.clock);
+  }
 
   /** Carries through what a crash interrupted, before any key is used: the keyring is read again where a share was replaced. */
   static async open(context: WalletContext, keyring: Keyring, pools: Pools, ceremonies: Ceremonies, nonces: Nonces): Promise<KeySwitches> {
@@ -68,8 +68,7 @@ export class KeySwitches {
     });
     calls.serve(methods.vote, async (from, { ticket }) => ({ signature: await this.#vote(from, ticket) }));
     calls.serve(methods.decline, async (from, { ticket }) => {
-      if (!this.concerned(ticket.plan).includes(from) || this.running.has(ticket.plan.keyId))
-        throw new Refusal('key_change', 'plan', 'the run is under way, or none of the asking node’s', 'wait for its end', 409);
+      await this.#requireGivenUp(from, ticket);
       return { statement: await this.decline(ticket) };
     });
     calls.serve(methods.refused, async (_from, { ticket, statement }) => {
@@ -176,6 +175,7 @@ export class KeySwitches {
     const key = this.keyring.active(plan.keyId);
     if (!key.committee.includes(from))
       throw new Refusal('key_change', 'voter', `${from} is not of the committee of this key`, 'let a member ask for votes', 403);
+    this.#givenUp.brought((await this.of(plan.keyId)).moveOf(ticket).sid, from);
     if (plan.kind === 'reshare') await this.requireConsent(plan.keyId, plan.nextT, this.nodesOf(plan.newMembers), publicKeyOf(key));
     return this.context.identity.sign(await (await this.of(plan.keyId)).vote(ticket));
   }
@@ -185,6 +185,16 @@ export class KeySwitches {
     const { identity } = this.context;
     const message = await (await this.of(ticket.plan.keyId)).decline(ticket);
     return { index: rolesOf(ticket.plan, identity.publicKey).member!, signature: identity.sign(message) };
+  }
+
+  /** @throws Refusal when the plan may yet be carried out. */
+  async #requireGivenUp(from: NodeId, { plan, nonce }: Ticket): Promise<void> {
+    const change = await this.of(plan.keyId);
+    const { sid } = change.moveOf({ plan, nonce });
+    const idle = this.concerned(plan).includes(from) && !this.running.has(plan.keyId);
+    if (idle && (change.state.refused.includes(sid) || this.#givenUp.mayAsk(sid, from, this.nodesOf(plan.newMembers)))) return;
+    const what = 'the run is under way or may begin, or is none of the asking node’s';
+    throw new Refusal('key_change', 'plan', what, 'ask again in a minute', 409);
   }
 
   /** A try that failed: a member that has not acknowledged refuses, and the old members are free for another plan. */
@@ -360,11 +370,8 @@ export class KeySwitches {
   /** A vote of before the start, or whose run did not come: this node will not take part, and asks a new member to refuse. */
   async #giveUp(change: KeySwitch, ticket: Ticket): Promise<void> {
     const { sid } = change.moveOf(ticket);
-    const now = this.context.clock();
-    const since = this.#since.get(sid) ?? now;
-    this.#since.set(sid, since);
     const live = change.state.voted === sid || change.state.sharing === sid;
-    if (live && now - since < GIVE_UP_MS) return;
+    if (live && !this.#givenUp.waitedFor(sid)) return;
     await this.release(ticket);
   }
 

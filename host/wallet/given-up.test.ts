@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { GIVE_UP_MS, GivenUp } from './given-up.ts';
+
+test('a plan is refused at once for who brought it and for new members; for others, who may be about to leave, after a minute', () => {
+  let now = 5;
+  const given = new GivenUp(() => now);
+  given.brought('a', 'node-1');
+  given.brought('a', 'node-2');
+  const ask = (from: string, sid = 'a') => given.mayAsk(sid, from, ['node-4']);
+  expect(['node-1', 'node-2', 'node-3', 'node-4'].map((from) => ask(from))).toEqual([true, false, false, true]);
+  now += GIVE_UP_MS - 1;
+  expect(ask('node-3')).toBe(false);
+  now++;
+  expect([ask('node-3'), ask('node-1', 'b')]).toEqual([true, false]);
+});
