@@ -10,7 +10,7 @@ import type { NodeId } from '../mesh/types.ts';
 import { KeySwitch } from '../resharing/key-switch.ts';
 import { rolesOf, type Plan, type Ticket } from '../resharing/plan.ts';
 import { ofEcdsa, ofFrost, type SharedKey } from '../resharing/shared-key.ts';
-import { ackMessage, committedMessage, refusalMessage, type Certificate, type Statement } from '../resharing/statements.ts';
+import { ackMessage, committedMessage, refusalMessage, stated, type Certificate, type Statement } from '../resharing/statements.ts';
 import { vaultStorage } from '../resharing/vault-storage.ts';
 import { publicKeyOf } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
@@ -357,14 +357,14 @@ export class KeySwitches {
     }
   }
 
-  /** All n* acknowledgements in order, own one included; undefined while one is missing. `certify` verifies them. */
+  /** All n* acknowledgements in order, own one included; undefined while one is missing. What is said falsely for another member displaces nothing. */
   #allAcks(change: KeySwitch, ticket: Ticket, digest: Uint8Array, heard: readonly Statement[]): Uint8Array[] | undefined {
-    const { identity } = this.context;
-    const found = new Map(heard.map(({ index, signature }) => [index, signature]));
-    const member = rolesOf(ticket.plan, identity.publicKey).member!;
-    found.set(member, identity.sign(ackMessage(this.sidOf(change, ticket), ticket.plan.nextEpoch, digest)));
-    const acks = ticket.plan.newMembers.flatMap((_, index) => found.get(index) ?? []);
-    return acks.length === ticket.plan.newMembers.length ? acks : undefined;
+    const { newMembers, nextEpoch } = ticket.plan;
+    const message = ackMessage(this.sidOf(change, ticket), nextEpoch, digest);
+    const found = new Map(heard.flatMap((ack) => (stated(newMembers, message, ack) ? [[ack.index, ack.signature]] : [])));
+    found.set(rolesOf(ticket.plan, this.context.identity.publicKey).member!, this.context.identity.sign(message));
+    const acks = newMembers.flatMap((_, index) => found.get(index) ?? []);
+    return acks.length === newMembers.length ? acks : undefined;
   }
 
   /** A vote of before the start, or whose run did not come: this node will not take part, and asks a new member to refuse. */
