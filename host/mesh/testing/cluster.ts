@@ -8,13 +8,26 @@ import { createAuthority, issueNode, type Authority, type NodeCredentials } from
 import { createMesh, type MeshOptions, type RunningMesh } from '../mesh.ts';
 import type { Member } from '../transport.ts';
 
-/** A UDP port of the loopback interface that nobody used a moment ago. */
+/**
+ * UDP ports for listeners: below those that the system gives to sockets of its choice, which other test files open at the same time, and from a part
+ * of them that other processes of the tests do not use.
+ */
+const LOWEST = 16_000;
+const PORTS_OF_A_PROCESS = 250;
+let port = LOWEST + (process.pid % 64) * PORTS_OF_A_PROCESS;
+
+/** A UDP port of the loopback interface that nobody uses, and that this process has not handed out before. */
 export async function freePort(): Promise<number> {
-  const socket = createSocket('udp4');
-  await new Promise<void>((resolve, reject) => socket.once('error', reject).bind(0, '127.0.0.1', resolve));
-  const { port } = socket.address();
-  await new Promise<void>((resolve) => socket.close(resolve));
-  return port;
+  for (let tries = 0; tries < PORTS_OF_A_PROCESS; tries++) {
+    const candidate = port++;
+    const socket = createSocket('udp4');
+    const free = await new Promise<boolean>((resolve) => {
+      socket.once('error', () => resolve(false)).bind({ port: candidate, address: '127.0.0.1', exclusive: true }, () => resolve(true));
+    });
+    await new Promise<void>((resolve) => socket.close(resolve));
+    if (free) return candidate;
+  }
+  throw new Error(`no free UDP port below ${port} on the loopback interface`);
 }
 
 /** Resolves when `condition` holds. @throws Error naming `what` after `ms`. */
