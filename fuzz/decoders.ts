@@ -54,6 +54,7 @@ import { openBurnJournal } from '../host/storage/burns.ts';
 import { parseHeader } from '../host/storage/vault-header.ts';
 import { entry } from '../host/wallet/keyring.ts';
 import * as walletMessages from '../host/wallet/messages.ts';
+import { primeFile } from '../host/wallet/prime-file.ts';
 import seedFile from '../fixtures/fuzz/seeds.json' with { type: 'json' };
 import { ofCodec, type Decoder } from './engine.ts';
 import { layout, type Field } from './layout.ts';
@@ -181,6 +182,7 @@ export const decoders = (): Decoder[] => [
     'nonce commitment': nonceCommitment,
     'key in the vault': entry,
     'pool fence': fenceCodec,
+    'file of primes': primeFile,
   }),
   ofFunction(
     'record/presignature in the pool',

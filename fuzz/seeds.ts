@@ -63,6 +63,7 @@ import { contextOf, paillierKey, seeded } from '../host/proofs/testing/instances
 import { tamper } from '../host/protocol/testing/network.ts';
 import { entry } from '../host/wallet/keyring.ts';
 import * as wallet from '../host/wallet/messages.ts';
+import { primeFile } from '../host/wallet/prime-file.ts';
 import { BATCH, PARAMETERS, T } from './decoders.ts';
 
 /** Seeds of one decoder; more than these add nothing but size. */
@@ -266,6 +267,10 @@ function walletMessages(): void {
   add('wallet/walletAnswer', wallet.walletAnswer, { state: 'active', publicKey: encode(point, G) });
   add('wallet/auxQuery', wallet.auxQuery, { committee });
   add('wallet/auxAnswer', wallet.auxAnswer, { hash }, { hash: new Uint8Array() });
+  add('wallet/poolJob', wallet.poolJob, { id: hash, walletId: uuid, count: 50 });
+  add('wallet/poolJobResult', wallet.poolJobResult, { made: 50 });
+  add('wallet/poolJobEnd', wallet.poolJobEnd, { id: hash });
+  add('record/file of primes', primeFile, { id: hash, clusterId: hash, node: 'node-3', bits: 1536, salt: hash.slice(16), sealed: hash });
   add('wallet/poolLevels', wallet.poolLevels, { sets: [{ signers: [0, 1], ready: 3 }, { signers: [1, 2], ready: 0 }] }); // prettier-ignore
 
   const intent = {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Abandoned, Defect, Fault, Refusal, Silence, Unavailable } from '../base/errors.ts';
-import { TRANSACTION_STATES, type TransactionInfo } from '../wallet/types.ts';
+import { TRANSACTION_STATES, type TransactionInfo, type WalletService } from '../wallet/types.ts';
 import { createFakeWallet, ECDSA_WALLET, FROST_WALLET, paymentOf, RECIPIENT } from './testing/fake-wallet.ts';
 import { createHarness, type Harness } from './testing/harness.ts';
 import { createApi } from './server.ts';
@@ -72,7 +72,7 @@ describe('answers', () => {
     expect(walletId).toBe('w-frost');
     expect(request).toEqual({ recipients: [{ address: RECIPIENT, amount_sats: 100_000 }], fee_rate: 1.5, metadata: 'rent' });
     const record = paymentOf('w-frost', request, 1);
-    const golden = { ...record, status: 'broadcast', recipient: RECIPIENT, amount_sats: 100_000, explorer_url: null };
+    const golden = { ...record, signing_time_ms: 180, status: 'broadcast', recipient: RECIPIENT, amount_sats: 100_000, explorer_url: null };
     expect(one.body).toEqual(golden);
     expect(one.headers.get('location')).toBe(`/api/v1/transactions/${record.tx_id}`);
     for (const id of [record.tx_id, record.txid]) {
@@ -146,7 +146,39 @@ describe('answers', () => {
     expect((await harness.request('/api/v1/pool/status?wallet_id=w-frost', { as })).body).toEqual({ pools: [] });
     const generated = { wallet_id: 'w-ecdsa', generated: 3, new_pool_size: 11, duration_ms: 1500 };
     expect((await harness.request('/api/v1/presig/generate', { as, json: { count: 3 } })).body).toEqual(generated);
+    const presignatures = await harness.fake.service.presignatures('w-ecdsa');
+    expect((await harness.request('/api/v1/presig', { as })).body).toEqual({ wallet_id: 'w-ecdsa', presignatures });
     expect((await harness.request('/api/v1/dkg/status', { as })).body).toEqual({ ceremonies: await harness.fake.service.ceremonies() });
+  });
+
+  it('both protocols at once are two wallets, one of each', async () => {
+    for (const url of ['/api/v1/wallet/create', '/api/v1/dkg/start']) {
+      const { status, body } = await harness.request(url, { as: 'admin', json: { protocol: 'both', threshold: 3, name: 'pair' } });
+      expect([status, body.wallets.map((one: any) => [one.protocol, one.address_type, one.threshold, one.name])]).toEqual([
+        201,
+        [
+          ['cggmp24', 'p2wpkh', 3, 'pair'],
+          ['frost', 'p2tr', 3, 'pair'],
+        ],
+      ]);
+    }
+  });
+
+  it('making presignatures ends when the client leaves', async () => {
+    let signal: AbortSignal | undefined;
+    const generatePresignatures: WalletService['generatePresignatures'] = (_id, _count, given) =>
+      new Promise((_, reject) => {
+        signal = given!;
+        signal.addEventListener('abort', () => reject(signal!.reason as Error));
+      });
+    const other = await createHarness({ fake: createFakeWallet({ generatePresignatures }) });
+    const leaving = new AbortController();
+    const answer = other.request('/api/v1/presig/generate', { as: 'admin', json: { count: 50 }, signal: leaving.signal });
+    await expect.poll(() => signal?.aborted).toBe(false);
+    leaving.abort();
+    await expect(answer).rejects.toThrow();
+    await expect.poll(() => signal?.aborted).toBe(true);
+    await other.api.close();
   });
 
   it('shares of a key: status for viewers, changes for administrators of the wallet', async () => {
@@ -415,7 +447,9 @@ describe('OpenAPI', () => {
         'GET /api/v1/cluster/nodes',
         'GET /api/v1/pool/status',
         'POST /api/v1/presig/generate',
+        'GET /api/v1/presig',
         'GET /api/v1/dkg/status',
+        'POST /api/v1/dkg/start',
         'GET /api/v1/keys/{id}',
         'POST /api/v1/keys/{id}/refresh',
         'POST /api/v1/keys/{id}/agree',

@@ -3,7 +3,7 @@
  * These checks are about form. Whether an address is of this network or a balance suffices, the wallet decides.
  */
 import { z } from 'zod';
-import { TRANSACTION_STATES } from '../wallet/types.ts';
+import { MAX_GENERATE, TRANSACTION_STATES } from '../wallet/types.ts';
 
 /** All the satoshis there can ever be. */
 const MAX_SATOSHIS = 2_100_000_000_000_000;
@@ -21,7 +21,10 @@ export const votesParams = z.strictObject({ tx_id: id });
 export const createWalletBody = z
   .strictObject({
     name: z.exactOptional(z.string().min(1).max(64)),
-    protocol: z.enum(['cggmp24', 'frost']).default('cggmp24').describe('cggmp24: ECDSA, P2WPKH address. frost: Schnorr, P2TR address.'),
+    protocol: z
+      .enum(['cggmp24', 'frost', 'both'])
+      .default('cggmp24')
+      .describe('cggmp24: ECDSA, P2WPKH address. frost: Schnorr, P2TR address. both: two wallets, one of each.'),
     threshold: z.exactOptional(z.int().min(2).max(16)),
     total_nodes: z.exactOptional(z.int().min(2).max(16)),
   })
@@ -31,6 +34,8 @@ export const createWalletBody = z
       context.addIssue({ code: 'custom', path: ['threshold'], message });
     }
   });
+
+export type CreateWalletBody = z.output<typeof createWalletBody>;
 
 export const sendBody = z
   .strictObject({
@@ -94,5 +99,5 @@ export const agreeBody = z.strictObject({
 
 export const generateBody = z.strictObject({
   wallet_id: z.exactOptional(id).describe('The default wallet when absent.'),
-  count: z.int().min(1).max(1000),
+  count: z.int().min(1).max(MAX_GENERATE),
 });

@@ -44,6 +44,7 @@ export const wallet = z
   })
   .meta({ id: 'Wallet' });
 export const wallets = z.object({ wallets: z.array(wallet) });
+export const created = z.union([wallet, wallets]);
 export const address = wallet.pick({ wallet_id: true, address: true, address_type: true, public_key: true, network: true });
 
 export const balance = z.object({
@@ -79,6 +80,7 @@ export const transaction = z
     timings: z
       .object({ build: z.number().optional(), vote: z.number().optional(), sign: z.number().optional(), broadcast: z.number().optional() })
       .describe('Milliseconds of each stage that has ended.'),
+    signing_time_ms: z.number().nullable().describe('The same as timings.sign.'),
     confirmations: count,
     block_height: count.nullable(),
     error: z.string().nullable(),
@@ -137,16 +139,42 @@ export const clusterNodes = z.object({
 const pool = z
   .object({
     wallet_id: z.string(),
-    available: count,
+    enabled: z.boolean().describe('False where the pool is switched off.'),
+    available: count.describe('Ready at this node, which has a part in t of n of all.'),
     in_use: count,
     used: count,
     failed: count,
-    target: count,
+    expired: count,
+    empty: count.describe('Payments that found no presignature, since the node was started.'),
+    target: count.describe('Of the whole pool, like low and max_size.'),
+    low: count,
+    max_size: count,
+    utilization_percent: z.number(),
+    is_healthy: z.boolean().describe('Not below low.'),
+    is_critical: z.boolean().describe('Below half of low.'),
     generating: z.boolean(),
+    generation_rate: z.number().describe('Per minute, over the last hour.'),
+    hourly_usage: count.nullable().describe('From the records, like the totals; null while they cannot be read.'),
+    total_used: count.nullable(),
+    total_failed: count.nullable(),
+    total_generated: count.nullable(),
     sets: z.array(z.object({ signers: z.array(z.string()), ready: count, blocked: z.boolean() })),
   })
   .meta({ id: 'Pool' });
 export const pools = z.object({ pools: z.array(pool) });
+export const presignatures = z.object({
+  wallet_id: z.string(),
+  presignatures: z.array(
+    z.object({
+      presignature_id: z.string(),
+      wallet_id: z.string(),
+      signers: z.array(z.string()),
+      epoch: count,
+      created_at: time,
+      generation_time_ms: count,
+    }),
+  ),
+});
 export const generated = z.object({ wallet_id: z.string(), generated: count, new_pool_size: count, duration_ms: z.number() });
 
 export const keyStatus = z

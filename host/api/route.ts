@@ -10,6 +10,8 @@ export interface Call<P, Q, B, H> {
   readonly headers: H;
   /** Who asks; on open routes, nobody. */
   readonly principal: Principal;
+  /** Aborted when the client leaves before it has its answer. */
+  readonly signal: AbortSignal;
 }
 
 export interface Answer {

@@ -69,6 +69,23 @@ async function defaultOf({ defaultWallet }: RouteContext, principal: Principal):
 function walletRoutes(context: RouteContext): AnyRoute[] {
   const { service } = context;
   const addressOf = async (id: string) => ok(await service.wallet(id));
+
+  /** One wallet, or for `both` the list of two. If the second fails, the first one is there. */
+  async function create({ body, principal }: { body: requests.CreateWalletBody; principal: Principal }): Promise<Answer> {
+    if (principal.wallets !== '*') {
+      const remedy = 'use a token whose "wallets" claim is "*"';
+      throw new Refusal('auth.wallet', 'Authorization', 'creating a wallet needs a token for all wallets', remedy, 403);
+    }
+    const { protocol, ...shape } = body;
+    if (protocol !== 'both') {
+      const created = await service.createWallet({ ...shape, protocol });
+      return { status: 201, body: created, headers: { location: `/api/v1/wallet/${created.wallet_id}/address` } };
+    }
+    const wallets = [];
+    for (const each of ['cggmp24', 'frost'] as const) wallets.push(await service.createWallet({ ...shape, protocol: each }));
+    return { status: 201, body: { wallets }, headers: { location: '/api/v1/wallets' } };
+  }
+
   return [
     route({
       method: 'POST',
@@ -77,16 +94,20 @@ function walletRoutes(context: RouteContext): AnyRoute[] {
       operation: 'createWallet',
       summary: 'Create a wallet: the nodes generate its key together',
       body: requests.createWalletBody,
-      answers: { 201: responses.wallet },
+      answers: { 201: responses.created },
       slow: true,
-      handle: async ({ body, principal }) => {
-        if (principal.wallets !== '*') {
-          const remedy = 'use a token whose "wallets" claim is "*"';
-          throw new Refusal('auth.wallet', 'Authorization', 'creating a wallet needs a token for all wallets', remedy, 403);
-        }
-        const created = await service.createWallet(body);
-        return { status: 201, body: created, headers: { location: `/api/v1/wallet/${created.wallet_id}/address` } };
-      },
+      handle: create,
+    }),
+    route({
+      method: 'POST',
+      url: '/api/v1/dkg/start',
+      role: 'admin',
+      operation: 'startKeyGeneration',
+      summary: 'The same as creating a wallet',
+      body: requests.createWalletBody,
+      answers: { 201: responses.created },
+      slow: true,
+      handle: create,
     }),
     route({
       method: 'GET',
@@ -321,10 +342,24 @@ function clusterRoutes(context: RouteContext): AnyRoute[] {
       body: requests.generateBody,
       answers: { 200: responses.generated },
       slow: true,
-      handle: async ({ body, principal }) => {
+      handle: async ({ body, principal, signal }) => {
         const id = body.wallet_id ?? (await defaultOf(context, principal));
         requireWallet(principal, id);
-        return ok({ wallet_id: id, ...(await service.generatePresignatures(id, body.count)) });
+        return ok({ wallet_id: id, ...(await service.generatePresignatures(id, body.count, signal)) });
+      },
+    }),
+    route({
+      method: 'GET',
+      url: '/api/v1/presig',
+      role: 'viewer',
+      operation: 'presignatures',
+      summary: 'Ready presignatures at this node, oldest first',
+      query: requests.walletQuery,
+      answers: { 200: responses.presignatures },
+      handle: async ({ query, principal }) => {
+        const id = query.wallet_id ?? (await defaultOf(context, principal));
+        requireWallet(principal, id);
+        return ok({ wallet_id: id, presignatures: await service.presignatures(id) });
       },
     }),
     route({

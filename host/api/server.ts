@@ -7,7 +7,7 @@ import swagger from '@fastify/swagger';
 import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { jsonSchemaTransform, jsonSchemaTransformObject, serializerCompiler } from 'fastify-type-provider-zod';
 import type { Logger } from 'pino';
-import { invariant, Refusal } from '../base/errors.ts';
+import { invariant, Refusal, Unavailable } from '../base/errors.ts';
 import type { NetworkName, WalletService } from '../wallet/types.ts';
 import { createEventStreams } from './events.ts';
 import { DEFAULT_LIMITS, type ApiLimits } from './limits.ts';
@@ -231,13 +231,23 @@ function mount(app: FastifyInstance, spec: AnyRoute, limits: ApiLimits): void {
     handler: async (request, reply) => {
       const principal = role === 'open' ? NOBODY : authorise(request, role);
       const { params, query, body, headers } = request;
-      const answer = await spec.handle({ params, query, body, headers, principal });
+      const signal = whileConnected(reply);
+      const answer = await spec.handle({ params, query, body, headers, principal, signal });
       return reply
         .code(answer.status)
         .headers(answer.headers ?? {})
         .send(answer.body);
     },
   });
+}
+
+/** Aborted when the connection is closed before the answer is written. */
+function whileConnected(reply: FastifyReply): AbortSignal {
+  const left = new AbortController();
+  reply.raw.once('close', () => {
+    if (!reply.raw.writableEnded) left.abort(new Unavailable('client', 'the client has left', 'ask again'));
+  });
+  return left.signal;
 }
 
 function mountEvents(

@@ -21,6 +21,7 @@ export function transactionView(info: TransactionInfo, network: NetworkName): z.
     amount_sats: info.recipients.reduce((sum, recipient) => sum + recipient.amount_sats, 0),
     recipients: [...info.recipients],
     signers: [...info.signers],
+    signing_time_ms: info.timings.sign ?? null,
     explorer_url: explorer === null || info.txid === '' ? null : explorer + info.txid,
   };
 }

@@ -89,6 +89,7 @@ describe('answers', () => {
       [['cluster', 'status'], '/api/v1/cluster/status'],
       [['presig', 'status'], '/api/v1/pool/status'],
       [['pool', 'status', '--wallet', 'w-ecdsa'], '/api/v1/pool/status?wallet_id=w-ecdsa'],
+      [['presig', 'list'], '/api/v1/presig'],
       [['dkg', 'status'], '/api/v1/dkg/status'],
       [['keys', 'status', 'w-ecdsa'], '/api/v1/keys/w-ecdsa'],
       [['health'], '/health'],
@@ -124,6 +125,8 @@ describe('answers', () => {
       [['keys', 'erase', 'w-ecdsa'], [/old shares.*none/]],
       [['dkg', 'status'], [/dkg.*completed/, /aux.*running.*safe primes 3 of 4/]],
       [['health'], [/node-1, version 0\.1\.0/, /4 of 4 connected/, /PostgreSQL.*yes/]],
+      [['presig', 'list'], [/1{64}.*node-1, node-2, node-3, node-4[^]*2{64}/]],
+      [['dkg', 'start', '--protocol', 'both', '--threshold', '4', '--total', '5'], [/cggmp24, 4 of 5[^]*p2wpkh[^]*frost, 4 of 5[^]*p2tr/]],
       [['wallet', 'create', '--name', 'ops', '--protocol', 'frost', '--threshold', '3'], [/ops/, /frost, 3 of 5/]],
     ]; // prettier-ignore
     for (const [args, patterns] of commands) {
@@ -311,6 +314,9 @@ describe('failures', () => {
       [['tx', 'list', '--limit', '0'], {}, 2, 'cli.option'],
       [['tx', 'list', '--state', 'lost'], {}, 2, 'cli.option'],
       [['presig', 'generate', '--count', '1.5'], {}, 2, 'cli.option'],
+      [['presig', 'generate', '--count', '51'], {}, 2, 'cli.option'],
+      [['dkg', 'start', '--threshold', '1'], {}, 2, 'cli.option'],
+      [['dkg', 'start', '--threshold', '4', '--total', '3'], {}, 2, 'request.invalid_field'],
       [['keys', 'reshare', 'w-ecdsa', '--threshold', '2', '--nodes', 'node-1,node-1'], {}, 2, 'cli.option'],
       [[...pay, '--amount', '5', '--fee-rate', '-1', '--yes'], {}, 2, 'cli.option'],
       [['wallet', 'bananas'], {}, 2, 'usage'],

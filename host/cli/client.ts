@@ -13,7 +13,11 @@ export interface ApiClient {
   readonly endpoint: string;
   get<T>(path: string, query?: Readonly<Record<string, string | number | undefined>>): Promise<T>;
   /** No deadline: the server answers when the ceremony or the payment has ended. */
-  post<T>(path: string, body: unknown, headers?: Readonly<Record<string, string>>): Promise<T>;
+  post<T>(
+    path: string,
+    body: unknown,
+    options?: { readonly headers?: Readonly<Record<string, string>>; readonly signal?: AbortSignal },
+  ): Promise<T>;
   /** The data of each server-sent event, parsed. */
   events(signal: AbortSignal): AsyncIterable<unknown>;
 }
@@ -47,9 +51,10 @@ export function createClient(connection: Connection): ApiClient {
           : `?${new URLSearchParams(parameters.map(([name, value]): [string, string] => [name, String(value)]))}`;
       return json(path + search, { method: 'GET', headersTimeout: READ_TIMEOUT_MS, bodyTimeout: READ_TIMEOUT_MS });
     },
-    post: (path, body, headers = {}) =>
+    post: (path, body, { headers = {}, signal } = {}) =>
       json(path, {
         method: 'POST',
+        ...(signal === undefined ? {} : { signal }),
         headers: { 'content-type': 'application/json', ...headers },
         body: JSON.stringify(body),
         headersTimeout: NO_TIMEOUT,

@@ -7,6 +7,7 @@ import { registerEvidence } from './commands/evidence.ts';
 import { registerKeys } from './commands/keys.ts';
 import { registerLocal } from './commands/local.ts';
 import { exitOf } from './commands/options.ts';
+import { registerPrimes } from './commands/primes.ts';
 import { registerSend } from './commands/send.ts';
 import { registerTransactions } from './commands/tx.ts';
 import { registerWallet } from './commands/wallet.ts';
@@ -58,6 +59,7 @@ function createProgram(io: Io): Command {
   registerSend(program, io);
   registerTransactions(program, io);
   registerKeys(program, io);
+  registerPrimes(program, io);
   registerCluster(program, io);
   registerLocal(program, io);
   registerEvidence(program, io);

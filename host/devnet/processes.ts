@@ -31,7 +31,7 @@ export async function startNodeProcess(options: {
   const child: ChildProcess = spawn(process.execPath, [mainScript(), 'node', 'start', '--config', options.config], {
     stdio: ['ignore', log.fd, log.fd],
     // Core dumps would hold key shares; a node gets no environment that it does not need.
-    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...(process.env['TZ'] !== undefined && { TZ: process.env['TZ'] }) },
+    env: { PATH: process.env['PATH'] ?? '', NODE_ENV: 'production', ...handedOn(process.env) },
   });
   // Listeners first: the event may come while the log is being closed.
   const spawned = Promise.race([once(child, 'spawn'), once(child, 'error').then(([error]) => Promise.reject(error as Error))]);
@@ -57,6 +57,10 @@ export async function startNodeProcess(options: {
     },
   };
 }
+
+/** The time zone of the log, and settings of the pool (`poolVariable` in host/node/config.ts). */
+const handedOn = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
+  Object.fromEntries(Object.entries(env).filter(([name]) => name === 'TZ' || name.startsWith('THRESHOLD_POOL_')));
 
 /** Why a node did not come up: the error that it printed last, on one line, and where the rest is. */
 export async function lastWords(file: string): Promise<string> {

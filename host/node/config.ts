@@ -13,6 +13,25 @@ const port = z.int().min(1).max(65535);
 const path = z.string().min(1);
 const nodeId = z.string().refine(isNodeId, 'a node id is a DNS label: lower-case letters, digits and inner dashes, at most 31');
 
+const pool = z.strictObject({
+  /** Presignatures to keep ready per wallet; 0 switches the pool off (every payment is signed interactively). */
+  target: z.int().min(0).max(1000).default(20),
+  /** A refill begins when there are fewer; three quarters of the target when absent. */
+  low: z.exactOptional(z.int().min(1).max(1000)),
+  /** There are never more, whoever asks; 150, or half above a larger target, when absent. */
+  max: z.exactOptional(z.int().min(1).max(1500)),
+  /** Presignatures made in one refill. */
+  batch: z.int().min(1).max(50).default(20),
+  /** Seconds between looks at the level. */
+  check_seconds: z.number().min(1).max(3600).default(10),
+  /** Presignatures older than this are discarded. */
+  max_age_hours: z.number().min(1).max(8760).default(24),
+  /** A payment that finds no presignature: signed without one at once, or only after some seconds if presignatures are being made. */
+  on_empty: z.enum(['interactive', 'wait']).default('interactive'),
+  /** Safe primes to keep for the next auxiliary information (four make one); 0 searches them when they are needed. */
+  primes: z.int().min(0).max(64).default(4),
+});
+
 const schema = z.strictObject({
   version: z.literal(1),
   node: z.strictObject({ id: nodeId, data: path }),
@@ -62,27 +81,18 @@ const schema = z.strictObject({
     })
     .prefault({}),
   core: z.strictObject({ threads: z.int().min(1).max(64).default(2) }).prefault({}),
-  pool: z
-    .strictObject({
-      /** Presignatures to keep ready per wallet; 0 switches the pool off (every payment is signed interactively). */
-      target: z.int().min(0).max(1000).default(20),
-      /** Presignatures made in one job. */
-      batch: z.int().min(1).max(50).default(20),
-      /** Seconds between looks at the level. */
-      check_seconds: z.number().min(1).max(3600).default(10),
-      /** Presignatures older than this are discarded. */
-      max_age_hours: z.number().min(1).max(8760).default(24),
-      /** Safe primes to keep for the next auxiliary information (four make one); 0 searches them when they are needed. */
-      primes: z.int().min(0).max(64).default(4),
-    })
-    .prefault({}),
+  pool: pool.prefault({}),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 });
 
 export type NodeConfig = z.infer<typeof schema>;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The variable that comes before `pool.<name>` of the file: for set-ups that share a file, and to try something out. */
+export const poolVariable = (name: string): string => `THRESHOLD_POOL_${name.toUpperCase()}`;
 
 /** Reads and checks a configuration; relative paths in it are taken from its own folder. @throws Refusal naming the setting. */
-export function loadConfig(file: string): NodeConfig {
+export function loadConfig(file: string, env: Environment = process.env): NodeConfig {
   let text: string;
   try {
     text = readFileSync(file, 'utf8');
@@ -94,10 +104,10 @@ export function loadConfig(file: string): NodeConfig {
       'give the path of a node.toml, as `threshold-wallet up` writes it',
     );
   }
-  return parseConfig(text, file);
+  return parseConfig(text, file, env);
 }
 
-export function parseConfig(text: string, file: string): NodeConfig {
+export function parseConfig(text: string, file: string, env: Environment = {}): NodeConfig {
   let raw: unknown;
   try {
     raw = parse(text);
@@ -109,9 +119,14 @@ export function parseConfig(text: string, file: string): NodeConfig {
       'correct the line that the message names',
     );
   }
-  const result = schema.safeParse(raw);
+  const result = schema.safeParse(withVariables(raw, env));
   if (!result.success) {
     const issue = result.error.issues[0]!;
+    const variable = issue.path[0] === 'pool' ? poolVariable(String(issue.path[1])) : undefined;
+    if (variable !== undefined && env[variable] !== undefined) {
+      const remedy = 'correct or unset the variable; docs/operations.md lists all settings';
+      throw new Refusal('config_invalid', variable, `${variable} = "${env[variable]}": ${issue.message}`, remedy);
+    }
     const where = [...issue.path, ...(issue.code === 'unrecognized_keys' ? issue.keys : [])].map(String).join('.');
     throw new Refusal(
       'config_invalid',
@@ -140,6 +155,12 @@ export function parseConfig(text: string, file: string): NodeConfig {
       'lower the threshold or add members',
     );
 
+  const { target, low, max } = poolLevels(config.pool);
+  if (target > 0 && low > target)
+    throw problem('pool.low', `a refill below ${low} would never end at the target ${target}`, 'set pool.low to at most pool.target');
+  if (target > max)
+    throw problem('pool.max', `the target ${target} is above the largest size ${max}`, 'raise pool.max or lower pool.target');
+
   const base = dirname(resolve(file));
   const absolute = (p: string) => (isAbsolute(p) ? p : resolve(base, p));
   return {
@@ -154,4 +175,26 @@ export function parseConfig(text: string, file: string): NodeConfig {
     },
     api: { ...config.api, token_public_key: absolute(config.api.token_public_key) },
   };
+}
+
+/** The levels of the pool with what is not set filled in. */
+export function poolLevels({ target, low, max }: NodeConfig['pool']): { target: number; low: number; max: number } {
+  return { target, low: low ?? Math.ceil((3 * target) / 4), max: max ?? Math.max(150, Math.ceil(1.5 * target)) };
+}
+
+/** The file's content with the settings of the pool that the environment gives; the schema judges both alike. */
+function withVariables(raw: unknown, env: Environment): unknown {
+  const names = new Map(Object.keys(pool.shape).map((name) => [poolVariable(name), name]));
+  const given = Object.entries(env).flatMap(([variable, text]) => {
+    if (!variable.startsWith(poolVariable('')) || text === undefined) return [];
+    const name = names.get(variable);
+    if (name === undefined) {
+      const remedy = `unset it, or use one of ${[...names.keys()].join(', ')}`;
+      throw new Refusal('config_invalid', variable, `there is no setting for the variable ${variable}`, remedy);
+    }
+    return [[name, /^\d+(\.\d+)?$/.test(text) ? Number(text) : text] as const];
+  });
+  if (given.length === 0 || typeof raw !== 'object' || raw === null) return raw;
+  const { pool: inFile } = raw as { pool?: unknown };
+  return { ...raw, pool: { ...(typeof inFile === 'object' ? inFile : {}), ...Object.fromEntries(given) } };
 }

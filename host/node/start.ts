@@ -28,7 +28,7 @@ import { createVault, openVault, vaultExists } from '../storage/vault.ts';
 import { EventBus } from '../wallet/events.ts';
 import { createWalletNode } from '../wallet/node.ts';
 import { VERSION } from '../base/version.ts';
-import { loadConfig, type NodeConfig } from './config.ts';
+import { loadConfig, poolLevels, type NodeConfig } from './config.ts';
 import { createLogger } from './logger.ts';
 
 /** Resolves with the exit code when the node has ended: 0 after SIGTERM or SIGINT. @throws Refusal for a configuration that cannot work. */
@@ -143,10 +143,11 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
       maxRecipients: 50,
     },
     pool: {
-      target: config.pool.target,
+      ...poolLevels(config.pool),
       batch: config.pool.batch,
       checkMs: config.pool.check_seconds * 1000,
       maxAgeMs: config.pool.max_age_hours * 3_600_000,
+      onEmpty: config.pool.on_empty,
       primes: config.pool.primes,
     },
     pollMs: config.bitcoin.poll_seconds * 1000,

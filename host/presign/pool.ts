@@ -29,6 +29,8 @@ export interface PoolOptions {
   readonly epoch: number;
   /** Members of the current committee: a presignature with any other signer is dropped. */
   readonly members: readonly string[];
+  /** Told of presignatures that have left the pool unopened, after they have. */
+  readonly onDiscarded?: (discarded: readonly PresignatureMeta[]) => Promise<void>;
 }
 
 /** Why presignatures were dropped when the pool was opened. */
@@ -88,18 +90,20 @@ export class PresignaturePool {
     if (!WALLET_ID.test(walletId)) throw new Defect('a wallet id has 1 to 40 letters, digits, dashes or underscores');
     const replaced = await journalReplaced(vault, burns, walletId);
     const ready: PresignatureMeta[] = [];
-    const drops: { name: string; reason: DropReason }[] = [];
+    const drops: { name: string; reason: DropReason; meta?: PresignatureMeta }[] = [];
     let rolledBack = replaced;
     for (const name of (await vault.list('presignature')).filter((entry) => entry.startsWith(`${walletId}.`))) {
       const found = await load(options, name);
-      if (typeof found === 'string') drops.push({ name, reason: found });
+      if ('reason' in found) drops.push({ name, ...found });
       else {
         rolledBack ||= found.burnsBefore > burns.size;
         ready.push(found.meta);
       }
     }
-    if (rolledBack) for (const meta of ready.splice(0)) drops.push({ name: entryName(walletId, meta.id), reason: 'journal_replaced' });
+    if (rolledBack)
+      for (const meta of ready.splice(0)) drops.push({ name: entryName(walletId, meta.id), reason: 'journal_replaced', meta });
     for (const { name } of drops) await vault.delete('presignature', name);
+    await options.onDiscarded?.(drops.flatMap(({ meta }) => meta ?? []));
     await vault.put('pool-fence', walletId, encode(fenceCodec, { incarnation: burns.incarnation, burns: burns.size }));
     const dropped = new Map<DropReason, number>();
     for (const { reason } of drops) dropped.set(reason, (dropped.get(reason) ?? 0) + 1);
@@ -224,13 +228,18 @@ export class PresignaturePool {
 
   /** Burns and deletes presignatures unused, for instance because another signer burnt them. Unknown ids are passed over. Returns how many. */
   async discard(ids: readonly Uint8Array[], reason: string): Promise<number> {
-    const { vault, burns, walletId } = this.#options;
-    const found = ids.filter((id) => this.#ready.delete(hex(id)));
-    if (found.length === 0) return 0;
-    this.#failed += found.length;
-    await markBurnt(burns, found, reason);
-    for (const id of found) await vault.delete('presignature', entryName(walletId, id));
-    return found.length;
+    const { vault, burns, walletId, onDiscarded } = this.#options;
+    const found = new Map<Uint8Array, PresignatureMeta>();
+    for (const id of ids) {
+      const meta = this.#ready.get(hex(id));
+      if (meta !== undefined && this.#ready.delete(hex(id))) found.set(id, meta);
+    }
+    if (found.size === 0) return 0;
+    this.#failed += found.size;
+    await markBurnt(burns, [...found.keys()], reason);
+    for (const id of found.keys()) await vault.delete('presignature', entryName(walletId, id));
+    await onDiscarded?.([...found.values()]);
+    return found.size;
   }
 
   /** Discards those created before `time` (milliseconds since the epoch): a small and young stock limits what a stored Γ is worth. */
@@ -284,19 +293,25 @@ function mismatch({ keyId, epoch, members, self }: PoolOptions, meta: Presignatu
 }
 
 /** The entry's meta data, or why it must go. Its secret is overwritten at once. */
-async function load(options: PoolOptions, name: string): Promise<{ meta: PresignatureMeta; burnsBefore: number } | DropReason> {
+async function load(
+  options: PoolOptions,
+  name: string,
+): Promise<{ meta: PresignatureMeta; burnsBefore: number } | { meta?: PresignatureMeta; reason: DropReason }> {
   let content: Uint8Array | undefined;
   try {
     content = await options.vault.get('presignature', name);
-    if (content === undefined) return 'unreadable';
+    if (content === undefined) return { reason: 'unreadable' };
     const { burnsBefore, ...record } = decodeStored(content, name);
     record.secret.fill(0);
-    if (name !== entryName(options.walletId, record.id)) return 'unreadable';
-    if (options.burns.has(record.id)) return 'burnt';
-    return mismatch(options, record) ?? { meta: metaOf(record), burnsBefore };
+    if (name !== entryName(options.walletId, record.id)) return { reason: 'unreadable' };
+    if (options.burns.has(record.id)) return { reason: 'burnt' };
+    const reason = mismatch(options, record);
+    const meta = metaOf(record);
+    return reason === undefined ? { meta, burnsBefore } : { meta, reason };
   } catch (error) {
     // A damaged presignature is worth nothing and is made anew; a disk that cannot be read is another matter.
-    if (error instanceof Refusal && ['vault.altered', 'vault.version', 'presignature.format'].includes(error.code)) return 'unreadable';
+    if (error instanceof Refusal && ['vault.altered', 'vault.version', 'presignature.format'].includes(error.code))
+      return { reason: 'unreadable' };
     throw error;
   } finally {
     content?.fill(0);

@@ -404,7 +404,7 @@ function suite(start: () => Promise<TestServer>): void {
       await records.operations.addPresignatureUsage(usage);
       await expect(records.operations.addPresignatureUsage(usage)).rejects.toEqual(refusal('database.duplicate'));
       await records.operations.addPresignatureUsage({ ...usage, presignature_id: digest('q'), outcome: 'failed' });
-      expect(await records.operations.presignatureTotals('w1')).toEqual({ used: 1, failed: 1 });
+      expect(await records.operations.presignatureTotals('w1')).toEqual({ used: 1, failed: 1, last_hour: 1 });
       expect((await records.operations.presignatureUsage('w1')).map(({ generation_time_ms }) => generation_time_ms)).toEqual([812, 812]);
     });
 

@@ -185,12 +185,45 @@ describe('presignatures', () => {
     }
   });
 
+  test('asked for at all nodes at once are all made, one job after the other', async () => {
+    const { wallet_id: id } = (await nodes[0].service.wallets()).find(({ protocol }) => protocol === 'cggmp24')!;
+    const before = await Promise.all(nodes.map(async (node) => (await node.service.presignatures(id)).length));
+    const made = await Promise.all(nodes.map((node) => node.service.generatePresignatures(id, 1)));
+    expect(made.map(({ generated }) => generated)).toEqual([1, 1, 1]);
+    await idle();
+    const listed = await Promise.all(nodes.map((node) => node.service.presignatures(id)));
+    expect(listed.map((list, i) => list.length - before[i]!).reduce((sum, more) => sum + more)).toBe(3 * 2);
+    for (const list of listed) expect(list.map(({ created_at: at }) => at)).toEqual(list.map(({ created_at: at }) => at).toSorted());
+    // No id, and so no nonce point, twice; both signers of a set have the same one.
+    const ids = listed.flat().map(({ presignature_id: presignature }) => presignature);
+    expect(ids).toHaveLength(2 * new Set(ids).size);
+    const [status] = await nodes[0].service.poolStatus(id);
+    expect(status).toMatchObject({ total_generated: listed[0]!.length, total_used: 0, enabled: true, max_size: 150 });
+  });
+
   test('are blocked while a member of their set is away', async () => {
     const { wallet_id: id } = (await nodes[0].service.wallets()).find(({ protocol }) => protocol === 'cggmp24')!;
     cluster.link(1, false);
     const [status] = await nodes[0].service.poolStatus(id);
     cluster.link(1, true);
     expect(status!.sets.map(({ signers, blocked }) => [signers[1], blocked]).sort()).toEqual([['node-2', true], ['node-3', false]]); // prettier-ignore
+  });
+
+  test('that get too old are discarded and recorded at every signer', async () => {
+    const { wallet_id: id } = (await nodes[0].service.wallets()).find(({ protocol }) => protocol === 'cggmp24')!;
+    const held = await Promise.all(nodes.map(async (node) => (await node.service.presignatures(id)).length));
+    cluster.ahead = 25 * 3_600_000;
+    for (const [i, node] of nodes.entries()) {
+      node.pool = { ...node.pool, checkMs: 10, low: 0 };
+      await cluster.restart(i);
+    }
+    for (const [i, node] of nodes.entries()) {
+      const status = await until(async () => {
+        const [now] = await node.service.poolStatus(id);
+        return now!.expired === held[i] && now;
+      }, `the end of old presignatures at ${node.id}`);
+      expect(status).toMatchObject({ total_failed: held[i] });
+    }
   });
 });
 
@@ -212,6 +245,8 @@ describe('a key that was prepared when the node stopped', () => {
     await new Promise((resolve) => setTimeout(resolve, 600));
     await expect(nodes[2].service.wallet(id)).rejects.toMatchObject({ code: 'wallet_not_active' });
     await cluster.restart(2);
+    const kinds = (await nodes[2].service.ceremonies()).map(({ kind, status }) => `${kind} ${status}`);
+    expect(kinds).toEqual(expect.arrayContaining(['aux completed', 'dkg completed', 'presign completed']));
     const active = await until(() => nodes[2].service.wallet(id).catch(() => undefined), 'the key to be active');
     expect(active.address).toBe(address);
   });

@@ -24,6 +24,7 @@ import { online, type WalletContext } from './context.ts';
 import { checkInvitation, INVITATION_WINDOW_MS } from './invitations.ts';
 import type { Keyring } from './keyring.ts';
 import { accepted, auxAnswer, auxQuery, cancellation, invitation, type Invitation } from './messages.ts';
+import type { CeremonyRow } from '../storage/records/operations.ts';
 import type { Pools } from './pools.ts';
 import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo, Protocol } from './types.ts';
@@ -40,7 +41,7 @@ const ROUND_TIMEOUT_MS = { dkg: 20_000, change: 20_000, aux: 15 * 60_000, presig
 /** And in presigning this much longer for each presignature of a batch: all of them are computed before anything is sent. */
 const ELEMENT_TIMEOUT_MS = 10_000;
 /** Presignatures of one run. More would save little, hold more memory, and leave a stopped job waiting for longer. */
-const PRESIGN_BATCH = 10;
+export const PRESIGN_BATCH = 10;
 /** A member whose link is down this long ends a ceremony that waits for it. */
 const LOST_AFTER_MS = 10_000;
 /** How long an invitation waits for the ceremony before it to end here. */
@@ -133,8 +134,21 @@ export class Ceremonies {
     return this.#running.size > 0;
   }
 
-  list(): readonly CeremonyInfo[] {
-    return [...this.#infos.values()].reverse();
+  /** Newest first: those of this run of the node, with their progress, and what the records have of earlier ones. */
+  async list(): Promise<readonly CeremonyInfo[]> {
+    const here = [...this.#infos.values()].reverse();
+    const earlier = (await this.#recordedBefore()).filter(({ ceremony_id: id }) => !this.#infos.has(id));
+    return [...here, ...earlier.map(fromRecord)].slice(0, HISTORY);
+  }
+
+  /** Nothing while the records cannot be read: what runs is known without them. */
+  async #recordedBefore(): Promise<readonly CeremonyRow[]> {
+    try {
+      return await this.context.records.ceremonies.list(HISTORY);
+    } catch (error) {
+      if (!(error instanceof Unavailable)) throw error;
+      return [];
+    }
   }
 
   /** Invites the committee (or the signers) and runs the ceremony here too. Resolves when this node's part is complete and durable. */
@@ -355,7 +369,7 @@ export class Ceremonies {
       );
       for (const [k, result] of batch.entries()) {
         const record = encode(presignatureCodec, result);
-        await this.pools.of(walletId).add({
+        await this.pools.add(walletId, {
           id: result.id,
           sid: result.sid,
           noncePoint: result.Gamma.toBytes(true),
@@ -467,6 +481,12 @@ export class Ceremonies {
   }
 }
 
+const fromRecord = ({ ceremony_id: id, started_at, ended_at, ...row }: CeremonyRow): CeremonyInfo => ({
+  ...row,
+  id,
+  started_at: started_at.toISOString(),
+  ended_at: ended_at?.toISOString() ?? null,
+});
 const partiesOf = ({ kind, committee, signers }: Pick<Invitation, 'kind' | 'committee' | 'signers'>): NodeId[] =>
   kind === 'presign' ? signers.map((index) => committee[index] ?? '') : committee;
 const exclusion = ({ kind, walletId }: Pick<Invitation, 'kind' | 'walletId'>): string =>

@@ -32,6 +32,23 @@ export interface PrimeSearcher extends PrimeSource {
   next(options?: { readonly signal?: AbortSignal; readonly priority?: Priority }): Promise<bigint>;
 }
 
+export interface PoolSettings {
+  /** Presignatures to keep ready per wallet; 0 switches the pool off. */
+  readonly target: number;
+  /** A refill begins when there are fewer. */
+  readonly low: number;
+  /** There are never more, whoever asks. */
+  readonly max: number;
+  /** Most that one refill makes. */
+  readonly batch: number;
+  readonly checkMs: number;
+  readonly maxAgeMs: number;
+  /** What a payment does that finds no presignature: sign without one at once, or wait some seconds for one that is being made. */
+  readonly onEmpty: 'interactive' | 'wait';
+  /** Safe primes to keep for the next auxiliary information. */
+  readonly primes: number;
+}
+
 export interface WalletContext {
   readonly self: NodeId;
   /** All nodes in index order. */
@@ -61,13 +78,7 @@ export interface WalletContext {
   readonly records: Records;
   readonly esplora: Esplora;
   readonly policy: Policy;
-  readonly pool: {
-    readonly target: number;
-    readonly batch: number;
-    readonly checkMs: number;
-    readonly maxAgeMs: number;
-    readonly primes: number;
-  };
+  readonly pool: PoolSettings;
   readonly pollMs: number;
   /** Where files of evidence go, for the operator to show to others; absent where there is no disk. */
   readonly evidence?: { write(name: string, file: Uint8Array): Promise<void> };

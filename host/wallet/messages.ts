@@ -68,6 +68,11 @@ export const accepted = versioned(1, struct({ ok: u8 }));
 /** Of the invitation with this nonce. */
 export const cancellation = versioned(1, struct({ nonce: hash, reason: text(400) }));
 
+/** Asks the node that makes presignatures for a wallet to make some more. `id` is random; the one who asked may end the job by it. */
+export const poolJob = versioned(1, struct({ id: hash, walletId: uuid, count: u32 }));
+export const poolJobResult = versioned(1, struct({ made: u32 }));
+export const poolJobEnd = versioned(1, struct({ id: hash }));
+
 /** A proposal with its proposer's signature, both as consensus encodes them. */
 export const proposeRequest = versioned(1, struct({ proposal: bytesUpTo(260 * 1024) }));
 /** The receiver's signed vote. */

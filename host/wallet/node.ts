@@ -48,7 +48,10 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
     vault: context.vault,
     burns: context.burns,
     seen: context.seen,
-    target: context.pool.target,
+    settings: context.pool,
+    records: context.records,
+    clock: context.clock,
+    logger: context.logger,
   });
   const ledger = new Ledger(context);
   const openings = new Openings(context, pools, ledger);

@@ -171,8 +171,8 @@ export class Payments {
     const { context } = this;
     const begin = context.clock();
     const { intent, payment } = await this.#build(key, request);
+    const choice = await this.#choose(key, payment.inputs.length);
     const createdAt = context.clock();
-    const choice = this.#choose(key, payment.inputs.length);
     // While the others vote.
     this.#fillNonces(key, payment.inputs.length);
     const proposal = {
@@ -218,15 +218,12 @@ export class Payments {
   }
 
   /** The presignatures that the proposal names: of a signer set that is linked, this node in it. None when the pool is off, blocked or used up. */
-  #choose(key: WalletKey, inputs: number): { signers: number[]; presignatures: Uint8Array[] } {
+  async #choose(key: WalletKey, inputs: number): Promise<{ signers: number[]; presignatures: Uint8Array[] }> {
     const none = { signers: [], presignatures: [] };
     const { context } = this;
     if (key.protocol !== 'cggmp24' || context.pool.target === 0) return none;
-    const pool = this.pools.of(key.walletId);
-    const choice = pool.choose(online(context), inputs);
+    const choice = await this.pools.choose(key.walletId, () => online(context), inputs);
     if (choice === undefined) return none;
-    // Until they are opened, no other payment of this node chooses them.
-    pool.promise(choice.ids);
     return { signers: choice.signers.map((node) => key.committee.indexOf(node)), presignatures: [...choice.ids] };
   }
 

@@ -62,7 +62,7 @@ export class PrimeStock implements PrimeSource {
       if (content === undefined) continue;
       // Out of the vault before it is used.
       await vault.delete('safe-prime', id);
-      const prime = decode(record(parameters.primeBits), content);
+      const prime = decode(primeRecord(parameters.primeBits), content);
       content.fill(0);
       if (!this.#options.used().includes(prime)) return prime;
       logger.error({ id }, 'the stock held a prime of an own modulus: was the vault set back to an older state? It is thrown away');
@@ -98,11 +98,12 @@ export class PrimeStock implements PrimeSource {
     if (busy()) this.#lastBusy = context.clock();
     if (context.clock() - this.#lastBusy < this.#quietMs || (await this.ready()) >= target) return;
     const prime = await context.primes.next({ signal: this.#stopped.signal, priority: 'idle' });
-    const content = encode(record(context.parameters.primeBits), prime);
+    const content = encode(primeRecord(context.parameters.primeBits), prime);
     await context.vault.put('safe-prime', hex(context.random.bytes(16)), content);
     content.fill(0);
     context.logger.info({ ready: await this.ready(), target }, 'a safe prime for the next auxiliary information is in stock');
   }
 }
 
-const record = (bits: number) => versioned(1, natural(bits));
+/** An entry of the stock. */
+export const primeRecord = (bits: number) => versioned(1, natural(bits));

@@ -30,15 +30,16 @@ function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> 
       serve: () => undefined,
       call: () => Promise.resolve({ sets: [...ready].map(([set, n]) => ({ signers: set.split(',').map(Number), ready: n })) }),
     },
-    pool: { target, batch: 20, checkMs: 1, maxAgeMs: 1 },
+    pool: { target, low: (3 * target) / 4, max: 14, batch: 20, checkMs: 1, maxAgeMs: 1 },
     events: { publish: () => undefined },
     logger: { info: () => undefined, warn: () => undefined },
   } as unknown as WalletContext;
   const pools = {
     wallets: () => ['w'],
-    of: () => ({ expire: () => Promise.resolve(0) }),
+    expire: () => Promise.resolve(0),
+    of: () => ({ counters: { available: 0 } }),
     generating: new Set(),
-    status: () => ({}),
+    status: () => Promise.resolve({}),
   } as unknown as Pools;
   const keyring = { active: () => active, auxOf: () => ({}), frozen: new Set() } as unknown as Keyring;
   const ceremonies = {
@@ -73,7 +74,7 @@ test('the poorest set comes first, and one that was used up gets its share at on
   expect(jobs).toEqual([{ signers: [0, 2], count: 4 }]);
 });
 
-test('nothing is made before a quarter is missing', async () => {
+test('nothing is made above the low mark', async () => {
   const { refill, jobs } = setup(12, [['0,1', 4], ['0,2', 2], ['1,2', 4]]); // prettier-ignore
   await looks(refill);
   expect(jobs).toEqual([]);
@@ -93,4 +94,20 @@ test('a node that stops ends its job between two signer sets', async () => {
   const { refill, jobs } = setup(0, sets, () => refill.stop());
   await expect(refill.generate('w', 3)).rejects.toMatchObject({ name: 'Unavailable', message: expect.stringContaining('stopping') });
   expect(jobs).toEqual([{ signers: [0, 1], count: 1 }]);
+});
+
+test('what one signer set gets is made ten at a time, and ends in between when the request does', async () => {
+  const end = new AbortController();
+  const { refill, jobs } = setup(0, [['0,1', 0], ['0,2', 20], ['1,2', 20]], async () => end.abort(new Error('enough'))); // prettier-ignore
+  const pool = refill as unknown as { context: { pool: { max: number } } };
+  pool.context.pool.max = 100;
+  await expect(refill.generate('w', 15, end.signal)).rejects.toThrow('enough');
+  expect(jobs).toEqual([{ signers: [0, 1], count: 10 }]);
+});
+
+test('the largest size is not exceeded: the refusal says what fits', async () => {
+  const { refill, jobs } = setup(12, [['0,1', 4], ['0,2', 4], ['1,2', 4]]); // prettier-ignore
+  await expect(refill.generate('w', 3)).rejects.toMatchObject({ code: 'pool.full', remedy: expect.stringContaining('at most 2') });
+  expect(jobs).toEqual([]);
+  expect(await refill.generate('w', 2)).toBe(2);
 });

@@ -2,12 +2,13 @@
  * Keeps the pools at their level. The first linked node of a wallet's committee makes jobs; the others take part. Signer sets are chosen so
  * that any single node may fail and a usable set is left: always the set with the fewest ready presignatures.
  */
-import { Unavailable } from '../base/errors.ts';
+import { Refusal, Unavailable } from '../base/errors.ts';
 import { method } from '../mesh/calls.ts';
-import type { Ceremonies } from './ceremonies.ts';
+import { PRESIGN_BATCH, type Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import { poolLevels, walletQuery } from './messages.ts';
+import { PoolJobs } from './pool-jobs.ts';
 import type { Pools } from './pools.ts';
 
 const levelsMethod = method('pool.levels', walletQuery, poolLevels);
@@ -15,21 +16,11 @@ const levelsMethod = method('pool.levels', walletQuery, poolLevels);
 /** More sets than this are not told apart: C(16, 8) of them would each need a presignature. */
 const MAX_SETS = 64;
 
-/**
- * A pool is refilled when this part of it is missing, not at the first presignature that was used: made together for one signer set, presignatures
- * share the cost of verification.
- */
-const REFILL_FRACTION = 4;
-
-interface GenerateOptions {
-  /** Presignatures that one signer set gets before the next poorest is looked for. */
-  readonly chunk?: number;
-}
-
 export class Refill {
+  readonly #jobs: PoolJobs;
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
-  /** Ends jobs between two signer sets; what is made by then stays. */
+  /** Ends jobs between two batches; what is made by then stays. */
   readonly #stopped = new AbortController();
 
   constructor(
@@ -37,10 +28,14 @@ export class Refill {
     private readonly keyring: Keyring,
     private readonly pools: Pools,
     private readonly ceremonies: Ceremonies,
-  ) {}
+  ) {
+    // One by one over the signer sets: whoever asks for a few wants some of each.
+    this.#jobs = new PoolJobs(context, keyring, (walletId, count, signal) => this.#make(walletId, count, 1, signal));
+  }
 
-  /** Tells other nodes the levels of this one's pool. Registered before the mesh starts. */
+  /** Tells other nodes the levels of this one's pool, and makes presignatures for them. Registered before the mesh starts. */
   serve(): void {
+    this.#jobs.serve();
     this.context.calls.serve(levelsMethod, (_from, { walletId }) => {
       const { committee } = this.keyring.active(walletId);
       const sets = this.pools
@@ -74,52 +69,76 @@ export class Refill {
     for (const walletId of this.pools.wallets()) {
       const key = this.keyring.active(walletId);
       // By the creation time that all signers agreed on, so all drop the same ones: what a known nonce point is worth grows with the stock and its age.
-      const expired = await this.pools.of(walletId).expire(context.clock() - context.pool.maxAgeMs);
+      const expired = await this.pools.expire(walletId, context.clock() - context.pool.maxAgeMs);
       if (expired > 0) context.logger.info({ wallet_id: walletId, expired }, 'old presignatures discarded');
-      const reachable = online(context);
-      if (
-        key.committee.find((node) => reachable.has(node)) !== context.self ||
-        this.keyring.auxOf(key) === undefined ||
-        this.keyring.frozen.has(walletId)
-      )
+      if (this.#jobs.leader(key.committee) !== context.self || this.keyring.auxOf(key) === undefined || this.keyring.frozen.has(walletId))
         continue;
-      const ready = [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
-      const { target, batch } = context.pool;
-      const missing = target - ready;
-      if (missing <= 0 || missing < Math.floor(target / REFILL_FRACTION) || this.pools.generating.has(walletId)) continue;
+      const { target, low, batch } = context.pool;
+      // Not at the first presignature that was used: made together for one signer set, they share the cost of verification.
+      const ready = await this.#ready(key);
+      if (ready >= low || this.pools.generating.has(walletId)) continue;
       const sets = subsets([...key.committee.keys()], key.share.t, MAX_SETS).length;
-      await this.generate(walletId, Math.min(missing, batch), { chunk: Math.ceil(target / sets) });
+      await this.#jobs.refill(walletId, (signal) =>
+        this.#make(walletId, Math.min(target - ready, batch), Math.ceil(target / sets), signal),
+      );
     }
   }
 
   /**
-   * Makes `count` presignatures spread over the signer sets that can work now. Resolves with how many were made.
-   * @throws Unavailable when this node stops in between.
+   * Makes `count` presignatures spread over the signer sets that can work now, at this node or at the one that makes them for all. Resolves with how
+   * many were made. The signal ends it between two batches; what is made by then stays.
+   * @throws Unavailable when the node that makes them stops in between. @throws Refusal when they do not fit into the pool
    */
-  async generate(walletId: string, count: number, { chunk = 1 }: GenerateOptions = {}): Promise<number> {
+  generate(walletId: string, count: number, signal: AbortSignal = new AbortController().signal): Promise<number> {
+    return this.#jobs.request(walletId, count, signal);
+  }
+
+  async #make(walletId: string, count: number, chunk: number, ended: AbortSignal): Promise<number> {
     const { context } = this;
     const key = this.keyring.active(walletId);
+    // Those that wait for a node that is away are of no use now, and may be again.
+    const level = Math.max(await this.#ready(key), this.pools.of(walletId).counters.available);
+    const room = Math.max(0, context.pool.max - level);
+    if (count > room) {
+      throw new Refusal(
+        'pool.full',
+        'count',
+        `the pool has ${level} presignatures; ${count} more would exceed pool.max, ${context.pool.max}`,
+        room > 0 ? `ask for at most ${room}, or raise pool.max` : 'use some first, or raise pool.max',
+        409,
+      );
+    }
+    const signal = AbortSignal.any([this.#stopped.signal, ended]);
     const planned = new Map<string, number>();
     let made = 0;
     for (const { signers, share } of await this.#plan(key, count, chunk)) {
       planned.set(signers.join(), (planned.get(signers.join()) ?? 0) + share);
     }
     for (const [set, share] of planned) {
-      this.#stopped.signal.throwIfAborted();
-      await this.ceremonies.lead({
-        kind: 'presign',
-        protocol: 'cggmp24',
-        walletId,
-        walletName: key.walletName,
-        threshold: key.share.t,
-        committee: [...key.committee],
-        signers: set.split(',').map(Number),
-        count: share,
-      });
-      made += share;
-      context.events.publish({ type: 'pool', pool: this.pools.status(walletId, online(context)) });
+      for (let left = share; left > 0;) {
+        signal.throwIfAborted();
+        const batch = Math.min(left, PRESIGN_BATCH);
+        await this.ceremonies.lead({
+          kind: 'presign',
+          protocol: 'cggmp24',
+          walletId,
+          walletName: key.walletName,
+          threshold: key.share.t,
+          committee: [...key.committee],
+          signers: set.split(',').map(Number),
+          count: batch,
+        });
+        left -= batch;
+        made += batch;
+        context.events.publish({ type: 'pool', pool: await this.pools.status(walletId, online(context)) });
+      }
     }
     return made;
+  }
+
+  /** Ready presignatures of the whole pool that can be used now. */
+  async #ready(key: WalletKey): Promise<number> {
+    return [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
   }
 
   /**

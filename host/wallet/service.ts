@@ -1,6 +1,6 @@
 /** The use-cases of one node, as REST and CLI see them ({@link WalletService}). */
 import { randomUUID } from 'node:crypto';
-import { utf8 } from '../base/bytes.ts';
+import { hex, utf8 } from '../base/bytes.ts';
 import { Fault, Refusal } from '../base/errors.ts';
 import { outpoint } from '../bitcoin/coins.ts';
 import type { NodeId } from '../mesh/types.ts';
@@ -8,15 +8,14 @@ import { walletInfo } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import type { KeyChanges } from './key-changes.ts';
-import { unknownWallet, type Keyring } from './keyring.ts';
+import { unknownWallet, type Keyring, type WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import type { Payments } from './payments.ts';
 import type { Pools } from './pools.ts';
 import type { PrimeStock } from './prime-stock.ts';
 import type { Refill } from './refill.ts';
-import type { ClusterStatus, Health, WalletInfo, WalletService } from './types.ts';
+import { MAX_GENERATE, type ClusterStatus, type Health, type WalletInfo, type WalletService } from './types.ts';
 
-const MAX_GENERATE = 50;
 const MAX_NAME_BYTES = 64;
 /** How long an answer of the Bitcoin backend about its tip counts as "connected". */
 const BACKEND_CHECK_MS = 10_000;
@@ -39,6 +38,11 @@ export function createWalletService(parts: {
   const wallet = (walletId: string): WalletInfo => {
     if (keyring.find(walletId) === undefined) throw unknownWallet(walletId);
     return walletInfo(keyring.active(walletId), context.network);
+  };
+  const requirePool = (walletId: string): WalletKey => {
+    const key = keyring.active(walletId);
+    if (key.protocol === 'cggmp24') return key;
+    throw new Refusal('protocol', 'wallet_id', 'only CGGMP24 wallets have presignatures', 'name a cggmp24 wallet', 422);
   };
   const active = () => keyring.keys().filter((key) => key.state === 'active');
 
@@ -212,23 +216,33 @@ export function createWalletService(parts: {
     transactions: (filter) => ledger.list(filter),
     votes: (txId) => ledger.votes(txId),
 
-    poolStatus(walletId) {
-      return Promise.resolve().then(() => {
-        const reachable = online(context);
-        if (walletId === undefined) return pools.wallets().map((id) => pools.status(id, reachable));
-        const key = keyring.active(walletId);
-        return key.protocol === 'cggmp24' ? [pools.status(walletId, reachable)] : [];
-      });
+    async poolStatus(walletId) {
+      const reachable = online(context);
+      if (walletId !== undefined && keyring.active(walletId).protocol !== 'cggmp24') return [];
+      return Promise.all((walletId === undefined ? pools.wallets() : [walletId]).map((id) => pools.status(id, reachable)));
     },
 
-    async generatePresignatures(walletId, count) {
-      const key = keyring.active(walletId);
-      if (key.protocol !== 'cggmp24')
-        throw new Refusal('protocol', 'wallet_id', 'only CGGMP24 wallets have presignatures', 'name a cggmp24 wallet', 422);
+    async presignatures(walletId) {
+      requirePool(walletId);
+      return pools
+        .of(walletId)
+        .available()
+        .map(({ id, signers, epoch, createdAt, generationMs }) => ({
+          presignature_id: hex(id),
+          wallet_id: walletId,
+          signers,
+          epoch,
+          created_at: new Date(createdAt).toISOString(),
+          generation_time_ms: generationMs,
+        }));
+    },
+
+    async generatePresignatures(walletId, count, signal) {
+      const key = requirePool(walletId);
       if (count < 1 || count > MAX_GENERATE)
         throw new Refusal('count', 'count', `${count} presignatures in one request`, `ask for 1 to ${MAX_GENERATE}`, 422);
       const begin = context.clock();
-      const generated = await named(key.committee, () => refill.generate(walletId, count));
+      const generated = await named(key.committee, () => refill.generate(walletId, count, signal));
       return { generated, new_pool_size: pools.of(walletId).counters.available, duration_ms: context.clock() - begin };
     },
 
@@ -239,7 +253,7 @@ export function createWalletService(parts: {
       changes.agree(walletId, { ...change, ...(publicKey !== undefined && { publicKey }) }),
     eraseOldShares: (walletId) => changes.erase(walletId),
 
-    ceremonies: () => Promise.resolve(ceremonies.list()),
+    ceremonies: () => ceremonies.list(),
     events: (signal) => context.events.subscribe(signal),
   };
 }

@@ -119,16 +119,51 @@ export interface ClusterStatus {
   readonly timestamp: string;
 }
 
+/** Presignatures of one request. */
+export const MAX_GENERATE = 50;
+
+/** The presignatures of one wallet that this node has a part in: t of n of all. */
 export interface PoolStatus {
   readonly wallet_id: string;
+  /** False where the configuration has switched the pool off: every payment is signed interactively. */
+  readonly enabled: boolean;
   readonly available: number;
   readonly in_use: number;
+  /** Used, and gone without use, since the node was started; of the latter those that were too old. */
   readonly used: number;
   readonly failed: number;
+  readonly expired: number;
+  /** Payments that found none they could use, since the node was started. */
+  readonly empty: number;
+  /** Levels of the whole pool: aimed at, refilled below, never exceeded. */
   readonly target: number;
+  readonly low: number;
+  readonly max_size: number;
+  /** Of this node's share of the largest size. */
+  readonly utilization_percent: number;
+  /** Not below this node's share of `low`; below half of it. */
+  readonly is_healthy: boolean;
+  readonly is_critical: boolean;
   readonly generating: boolean;
+  /** Made per minute, over the last hour. */
+  readonly generation_rate: number;
+  /** From the records; null while they cannot be read. */
+  readonly hourly_usage: number | null;
+  readonly total_used: number | null;
+  readonly total_failed: number | null;
+  readonly total_generated: number | null;
   /** Ready presignatures per signer set; a set with a dead member is blocked. */
   readonly sets: readonly { readonly signers: readonly NodeId[]; readonly ready: number; readonly blocked: boolean }[];
+}
+
+/** A ready presignature. Its nonce point is not told to anybody: it shall not be known before there is a message to sign. */
+export interface PresignatureInfo {
+  readonly presignature_id: string;
+  readonly wallet_id: string;
+  readonly signers: readonly NodeId[];
+  readonly epoch: number;
+  readonly created_at: string;
+  readonly generation_time_ms: number;
 }
 
 /** A key's shares at this node. */
@@ -200,9 +235,13 @@ export interface WalletService {
   ): Promise<{ readonly items: readonly TransactionInfo[]; readonly total: number }>;
   votes(txId: string): Promise<VotesInfo>;
   poolStatus(walletId?: string): Promise<readonly PoolStatus[]>;
+  /** Ready ones at this node, oldest first; none of their content. */
+  presignatures(walletId: string): Promise<readonly PresignatureInfo[]>;
+  /** Ends between two batches when the signal says so; what is made by then stays. */
   generatePresignatures(
     walletId: string,
     count: number,
+    signal?: AbortSignal,
   ): Promise<{ readonly generated: number; readonly new_pool_size: number; readonly duration_ms: number }>;
   keyStatus(walletId: string): Promise<KeyStatus>;
   /** New shares for the same nodes; all of them take part. */

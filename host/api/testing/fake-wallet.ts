@@ -195,14 +195,36 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
         .filter((wallet) => (id ?? wallet.wallet_id) === wallet.wallet_id && wallet.protocol === 'cggmp24')
         .map(({ wallet_id }) => ({
           wallet_id,
+          enabled: true,
           available: 8,
           in_use: 0,
           used: 2,
           failed: 0,
+          expired: 0,
+          empty: 1,
           target: 10,
+          low: 8,
+          max_size: 150,
+          utilization_percent: 7,
+          is_healthy: true,
+          is_critical: false,
           generating: false,
+          generation_rate: 0.5,
+          hourly_usage: 2,
+          total_used: 2,
+          total_failed: 0,
+          total_generated: 10,
           sets: [{ signers: NODES.slice(0, 4), ready: 8, blocked: false }],
         })),
+    presignatures: async (id) =>
+      [1, 2].map((n) => ({
+        presignature_id: String(n).repeat(64),
+        wallet_id: known(id).wallet_id,
+        signers: NODES.slice(0, 4),
+        epoch: 0,
+        created_at: `2026-01-02T03:04:0${n}.000Z`,
+        generation_time_ms: 640,
+      })),
     generatePresignatures: async (id, count) => {
       known(id);
       return { generated: count, new_pool_size: 8 + count, duration_ms: 1500 };

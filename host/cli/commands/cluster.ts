@@ -1,4 +1,4 @@
-/** `cluster status|nodes`, `presig generate|status`, `dkg status`, `health`, `events` */
+/** `cluster status|nodes`, `presig generate|list|status`, `dkg start|status`, `health`, `events` */
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import type * as responses from '../../api/responses.ts';
@@ -7,11 +7,14 @@ import type { Io } from '../io.ts';
 import type { Session } from '../session.ts';
 import { grid, record } from '../table.ts';
 import { ago, painted, plain } from '../text.ts';
+import { MAX_GENERATE } from '../../wallet/types.ts';
 import { action, identifier, integer } from './options.ts';
+import { creating } from './wallet.ts';
 
 type Status = z.output<typeof responses.clusterStatus>;
 type Nodes = z.output<typeof responses.clusterNodes>;
 type Pools = z.output<typeof responses.pools>;
+type Presignatures = z.output<typeof responses.presignatures>;
 type Generated = z.output<typeof responses.generated>;
 type Ceremonies = z.output<typeof responses.ceremonies>;
 type Health = z.output<typeof responses.health>;
@@ -26,7 +29,7 @@ export function registerCluster(program: Command, io: Io): void {
   presig
     .command('generate')
     .description('make presignatures now')
-    .requiredOption('--count <n>', 'how many', integer('--count', 1, 1000))
+    .requiredOption('--count <n>', 'how many', integer('--count', 1, MAX_GENERATE))
     .option('--wallet <id>', 'of which wallet; the default wallet when absent', identifier('--wallet'))
     .action(action(io, generate));
   presig
@@ -35,12 +38,15 @@ export function registerCluster(program: Command, io: Io): void {
     .option('--wallet <id>', 'of one wallet', identifier('--wallet'))
     .action(action(io, poolStatus));
 
-  program
-    .command('dkg')
-    .description('ceremonies')
-    .command('status')
-    .description('ceremonies, running and ended')
-    .action(action(io, ceremonies));
+  presig
+    .command('list')
+    .description('ready presignatures at the node asked, oldest first')
+    .option('--wallet <id>', 'of which wallet; the default wallet when absent', identifier('--wallet'))
+    .action(action(io, list));
+
+  const dkg = program.command('dkg').description('ceremonies');
+  dkg.command('status').description('ceremonies, running and ended').action(action(io, ceremonies));
+  creating(dkg.command('start').description('generate a key for a new wallet: the same as wallet create'), io);
   program.command('health').description('is the node well; exit code 1 when it is critical').action(action(io, health));
   program
     .command('events')
@@ -82,9 +88,37 @@ async function clusterNodes(session: Session): Promise<void> {
   );
 }
 
-async function generate(session: Session, { count, wallet }: { count: number; wallet?: string }): Promise<void> {
-  session.note(`making ${count} presignatures: this may take a while`);
-  const answer = await (await session.client()).post<Generated>('/api/v1/presig/generate', { wallet_id: wallet, count });
+/** How often the level is looked at while presignatures are made. */
+const PROGRESS_MS = 1000;
+
+/** Ctrl-C ends the job at the nodes too, between two batches. */
+async function generate(session: Session, { count, wallet }: { count: number; wallet?: string }): Promise<number | void> {
+  session.note(`making ${count} presignatures: this may take a while; Ctrl-C ends it, and what is made by then stays`);
+  const client = await session.client();
+  const end = new AbortController();
+  const interrupt = () => end.abort();
+  process.once('SIGINT', interrupt).once('SIGTERM', interrupt);
+  const ready = async () =>
+    (await client.get<Pools>('/api/v1/pool/status', { wallet_id: wallet })).pools.reduce((n, pool) => n + pool.available, 0);
+  let told: number | undefined;
+  const progress = setInterval(() => {
+    // Only the display depends on it; the request itself reports what is wrong.
+    ready().then((level) => {
+      if (told !== undefined && level !== told) session.note(`${level} ready at ${client.endpoint}`);
+      told = level;
+    }, () => undefined); // prettier-ignore
+  }, PROGRESS_MS);
+  let answer: Generated;
+  try {
+    answer = await client.post<Generated>('/api/v1/presig/generate', { wallet_id: wallet, count }, { signal: end.signal });
+  } catch (error) {
+    if (!end.signal.aborted) throw error;
+    session.note('ended: what was made stays; `threshold-wallet presig status` shows it');
+    return 1;
+  } finally {
+    clearInterval(progress);
+    process.off('SIGINT', interrupt).off('SIGTERM', interrupt);
+  }
   session.print(answer, () =>
     record(session.paint, [
       ['wallet', answer.wallet_id],
@@ -92,6 +126,18 @@ async function generate(session: Session, { count, wallet }: { count: number; wa
       ['pool', answer.new_pool_size],
       ['took', `${(answer.duration_ms / 1000).toFixed(1)} s`],
     ]),
+  );
+}
+
+async function list(session: Session, { wallet }: { wallet?: string }): Promise<void> {
+  const answer = await (await session.client()).get<Presignatures>('/api/v1/presig', { wallet_id: wallet });
+  session.print(answer, () =>
+    grid(
+      session.paint,
+      ['presignature', 'signer set', 'epoch', 'made'],
+      answer.presignatures.map((one) => [one.presignature_id, one.signers.join(', '), one.epoch, ago(one.created_at, session.now)]),
+      'no presignatures',
+    ),
   );
 }
 
@@ -104,7 +150,7 @@ async function poolStatus(session: Session, { wallet }: { wallet?: string }): Pr
       answer.pools.flatMap((pool) => {
         const level = [
           pool.wallet_id,
-          `${pool.available}${pool.generating ? ' (filling)' : ''}`,
+          pool.enabled ? `${pool.available}${pool.generating ? ' (filling)' : ''}` : 'pool disabled',
           pool.target,
           pool.in_use,
           pool.used,

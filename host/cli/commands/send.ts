@@ -104,7 +104,7 @@ async function pay(
   const path = wallet === undefined ? '/api/v1/transactions' : `/api/v1/wallet/${wallet}/send`;
   const body = { recipient: options.to, amount_sats: options.amount, fee_rate: options.feeRate, metadata: options.metadata };
   try {
-    return await client.post<Transaction>(path, body, { 'idempotency-key': key });
+    return await client.post<Transaction>(path, body, { headers: { 'idempotency-key': key } });
   } catch (error) {
     if (!(error instanceof Unavailable)) throw error;
     // The request may have arrived: only the same key makes trying again safe.

@@ -10,6 +10,7 @@ import { ago } from '../text.ts';
 import { action, identifier, integer, oneOf } from './options.ts';
 
 type Wallet = z.output<typeof responses.wallet>;
+type Created = z.output<typeof responses.created>;
 type Address = z.output<typeof responses.address>;
 type Balance = z.output<typeof responses.balance>;
 type Utxos = z.output<typeof responses.utxos>;
@@ -19,24 +20,13 @@ interface CreateOptions {
   readonly protocol: string;
   readonly threshold?: number;
   readonly totalNodes?: number;
+  readonly total?: number;
 }
 
 export function registerWallet(program: Command, io: Io): void {
   const wallet = program.command('wallet').description('wallets: create them, and read what they hold');
 
-  wallet
-    .command('create')
-    .description('create a wallet: the nodes generate its key together')
-    .option('--name <text>', 'name for people')
-    .option(
-      '--protocol <protocol>',
-      'cggmp24 (ECDSA, P2WPKH) or frost (Schnorr, P2TR)',
-      oneOf('--protocol', ['cggmp24', 'frost']),
-      'cggmp24',
-    )
-    .option('--threshold <t>', 'nodes that must sign', integer('--threshold', 2, 16))
-    .option('--total-nodes <n>', 'nodes that hold a share', integer('--total-nodes', 2, 16))
-    .action(action(io, create));
+  creating(wallet.command('create').description('create a wallet: the nodes generate its key together'), io);
 
   wallet.command('list').description('wallets this token covers').action(action(io, list));
 
@@ -54,20 +44,36 @@ export function registerWallet(program: Command, io: Io): void {
   }
 }
 
-async function create(session: Session, { name, protocol, threshold, totalNodes }: CreateOptions): Promise<void> {
+/** The options and the work of a command that makes a key. */
+export function creating(command: Command, io: Io): void {
+  command
+    .option('--name <text>', 'name for people')
+    .option(
+      '--protocol <protocol>',
+      'cggmp24 (ECDSA, P2WPKH), frost (Schnorr, P2TR), or both: two wallets',
+      oneOf('--protocol', ['cggmp24', 'frost', 'both']),
+      'cggmp24',
+    )
+    .option('--threshold <t>', 'nodes that must sign', integer('--threshold', 2, 16))
+    .option('--total-nodes <n>', 'nodes that hold a share', integer('--total-nodes', 2, 16))
+    .option('--total <n>', 'the same as --total-nodes', integer('--total', 2, 16))
+    .action(action(io, create));
+}
+
+async function create(session: Session, { name, protocol, threshold, totalNodes, total }: CreateOptions): Promise<void> {
   session.note('generating the key: every node takes part, this may take a while');
   const client = await session.client();
-  const body = { name, protocol, threshold, total_nodes: totalNodes };
-  const created = await client.post<Wallet>('/api/v1/wallet/create', body);
-  session.print(created, () =>
+  const body = { name, protocol, threshold, total_nodes: totalNodes ?? total };
+  const created = await client.post<Created>('/api/v1/wallet/create', body);
+  const describe = (one: Wallet) =>
     record(session.paint, [
-      ['wallet', created.wallet_id],
-      ['name', created.name],
-      ['protocol', `${created.protocol}, ${created.threshold} of ${created.total_nodes}`],
-      ['address', `${created.address} (${created.address_type}, ${created.network})`],
-      ['public key', created.public_key],
-    ]),
-  );
+      ['wallet', one.wallet_id],
+      ['name', one.name],
+      ['protocol', `${one.protocol}, ${one.threshold} of ${one.total_nodes}`],
+      ['address', `${one.address} (${one.address_type}, ${one.network})`],
+      ['public key', one.public_key],
+    ]);
+  session.print(created, () => ('wallets' in created ? created.wallets : [created]).map(describe).join('\n'));
 }
 
 async function list(session: Session): Promise<void> {

@@ -113,6 +113,13 @@ export interface PresignatureUsageRow {
   readonly used_at: Date;
 }
 
+export interface PresignatureTotals {
+  readonly used: number;
+  readonly failed: number;
+  /** Of the used ones. */
+  readonly last_hour: number;
+}
+
 export interface ViolationRow {
   readonly seq: number;
   readonly at: Date;
@@ -164,10 +171,12 @@ export class OperationRecords {
     return this.#database.query('select * from presignature_usage where wallet_id = $1 order by used_at desc limit $2', [walletId, limit]);
   }
 
-  /** Presignatures ever used and failed, per wallet. */
-  async presignatureTotals(walletId: string): Promise<{ readonly used: number; readonly failed: number }> {
-    const [row] = await this.#database.query<{ used: number; failed: number }>(
-      `select count(*) filter (where outcome = 'used') as used, count(*) filter (where outcome = 'failed') as failed from presignature_usage where wallet_id = $1`,
+  /** Presignatures of a wallet that were ever used, those that were not and never will be, and those used in the last hour. */
+  async presignatureTotals(walletId: string): Promise<PresignatureTotals> {
+    const [row] = await this.#database.query<PresignatureTotals>(
+      `select count(*) filter (where outcome = 'used') as used, count(*) filter (where outcome = 'failed') as failed,
+              count(*) filter (where outcome = 'used' and used_at > now() - interval '1 hour') as last_hour
+       from presignature_usage where wallet_id = $1`,
       [walletId],
     );
     return row!;

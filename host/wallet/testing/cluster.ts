@@ -221,7 +221,16 @@ export async function startCluster({ n, t, dealAux = true, poolTarget = 0 }: Clu
       misbehaves: new Map(),
       asked: [],
       policy: POLICY,
-      pool: { target: poolTarget, batch: 10, checkMs: 3_600_000, maxAgeMs: 86_400_000, primes: 0 },
+      pool: {
+        target: poolTarget,
+        low: poolTarget,
+        max: 150,
+        batch: 10,
+        checkMs: 3_600_000,
+        maxAgeMs: 86_400_000,
+        onEmpty: 'interactive',
+        primes: 0,
+      },
     } as unknown as TestNode;
     (cluster.nodes as TestNode[]).push(node);
     if (dealt !== undefined) {
