@@ -2,6 +2,7 @@
  * Counts the votes on one proposal. The result depends on the set of votes that arrived in time, not on their order, so nodes that saw the same
  * votes decide the same.
  */
+import { equalBytes } from '../base/bytes.ts';
 import { decode, DecodeError, encode } from '../base/codec.ts';
 import { certificateOf, type QuorumCertificate } from './certificate.ts';
 import type { Roster } from './identity.ts';
@@ -75,6 +76,7 @@ export class Ballot {
 
   /** Takes a decoded vote that came from `from`, by default from its voter. */
   add(value: Vote, from: string = value.voter): Receipt {
+    if (this.holds(value)) return { outcome: 'duplicate' };
     try {
       verifyVote(value, { proposal: this.id, clusterId: this.#proposal.clusterId, roster: this.#roster });
     } catch (error) {
@@ -105,6 +107,12 @@ export class Ballot {
     const inTime = this.#inTime(value);
     this.#votes.set(voter, { vote: value, inTime });
     return { outcome: inTime ? 'counted' : 'late' };
+  }
+
+  /** Whether this very vote, signature included, was verified here before. */
+  holds(value: Vote): boolean {
+    const known = this.#votes.get(value.voter)?.vote;
+    return known !== undefined && sameVote(known, value) && equalBytes(known.signature, value.signature);
   }
 
   get result(): BallotResult {

@@ -187,7 +187,7 @@ describe('certificate', () => {
   const approvals = [3, 0, 2, 1].map((i) => cluster.vote(i, 'approve'));
   const good = certificateOf(id, approvals, roster);
   const verify = (certificate: QuorumCertificate, quorum = 4, p = cluster.proposal, r = roster, excluded?: ReadonlySet<string>) =>
-    verifyCertificate(certificate, p, r, quorum, excluded);
+    verifyCertificate(certificate, p, r, quorum, excluded && { excluded });
 
   test('of a quorum, or more, verifies after a trip over the wire', () => {
     expect(good.votes.map(({ voter }) => voter)).toEqual(['node-1', 'node-2', 'node-3', 'node-4']);

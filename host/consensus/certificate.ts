@@ -23,7 +23,8 @@ export const quorumCertificate: Codec<QuorumCertificate> = versioned(
  * That at least `quorum` different members of `roster` validly approved exactly this proposal, in its lifetime. Every vote in the certificate must
  * be good; one bad vote spoils it.
  *
- * `excluded` are members whose votes do not count, such as nodes that were seen to vote twice.
+ * `excluded` are members whose votes do not count, such as nodes that were seen to vote twice. `verified` says of which votes the caller has verified
+ * the signature on this proposal already.
  *
  * @throws Refusal naming the check that failed: whoever asks for a signature without a valid certificate gets none.
  */
@@ -32,7 +33,7 @@ export function verifyCertificate(
   proposal: Proposal,
   roster: Roster,
   quorum: number,
-  excluded: ReadonlySet<string> = new Set(),
+  { excluded = new Set(), verified = () => false }: { excluded?: ReadonlySet<string>; verified?: (vote: Vote) => boolean } = {},
 ): void {
   const refuse = (problem: string, message: string): never => {
     throw new Refusal(
@@ -49,7 +50,7 @@ export function verifyCertificate(
   let last = -1;
   let approvals = 0;
   for (const value of certificate.votes) {
-    verifyVote(value, { proposal: id, clusterId: proposal.clusterId, roster });
+    if (!verified(value)) verifyVote(value, { proposal: id, clusterId: proposal.clusterId, roster });
     if (value.value !== 'approve') refuse('votes', `${value.voter} did not approve`);
     requireVotedInTime(value, proposal);
     // Roster order makes the form canonical, and every voter different.

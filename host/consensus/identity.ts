@@ -89,6 +89,9 @@ export interface Member {
   readonly publicKey: Uint8Array;
 }
 
+/** Keys that a roster has checked and parsed, by its member: its committees, of which every payment makes one, do not pay for that again. */
+const parsedKeys = new WeakMap<Member, KeyObject>();
+
 /** The members of a cluster or committee, in index order, with their keys. Immutable. */
 export class Roster {
   readonly members: readonly Member[];
@@ -98,7 +101,9 @@ export class Roster {
   /** @throws Refusal for an empty list, a malformed or repeated node id, or a key that is malformed, repeated, or of small order. */
   constructor(members: readonly Member[]) {
     if (members.length === 0) throw rosterRefusal('the roster is empty', 'list every node with its public key');
-    for (const [i, { nodeId: id, publicKey }] of members.entries()) {
+    for (const [i, member] of members.entries()) {
+      const { nodeId: id, publicKey } = member;
+      if (parsedKeys.has(member)) continue;
       if (!isNodeId(id)) throw rosterRefusal(`member ${i}: "${id}" is not a node id`, 'use names such as node-1');
       if (!isUsableKey(publicKey))
         throw rosterRefusal(`${id}: the public key is not an Ed25519 key`, 'copy the 32 bytes that the node reports');
@@ -108,8 +113,14 @@ export class Roster {
     if (new Set(members.map(({ publicKey }) => hex(publicKey))).size !== members.length) {
       throw rosterRefusal('two nodes have the same public key', 'give every node an identity of its own');
     }
-    this.members = members.map(({ nodeId: id, publicKey }) => ({ nodeId: id, publicKey: publicKey.slice() }));
-    this.#keys = members.map(({ publicKey }) => keyObject(publicKey));
+    this.members = members.map((member) =>
+      parsedKeys.has(member) ? member : { nodeId: member.nodeId, publicKey: member.publicKey.slice() },
+    );
+    this.#keys = this.members.map((member) => {
+      const key = parsedKeys.get(member) ?? keyObject(member.publicKey);
+      parsedKeys.set(member, key);
+      return key;
+    });
   }
 
   get size(): number {

@@ -42,6 +42,33 @@ test('an answer comes back to the one who asked; the server sees the caller by c
   expect(many).toEqual(Array.from({ length: 100 }, (_, i) => i));
 });
 
+test('what is told is worked on like a question, nothing comes back, and what goes wrong is in the log of the one who was told', async () => {
+  const { net, calls, logged } = setUp();
+  const heard: string[] = [];
+  const news = method('news', text(32), u32);
+  const frames: string[] = [];
+  calls[1]!.serve(news, async (from, what) => heard.push(`${from}: ${what}`));
+  net.intercept((_from, _to, frame) => {
+    frames.push(frame.kind);
+    return [frame];
+  });
+  calls[0]!.tell('node-2', news, 'a vote');
+  calls[2]!.tell('node-2', news, 'another', 'signing');
+  calls[0]!.tell('node-2', fail, 'refusal');
+  calls[0]!.tell('node-2', fail, 'bug');
+  await net.settled();
+  expect(heard).toEqual(['node-1: a vote', 'node-3: another']);
+  expect(logged[0]).toMatch(/^a notice was refused .*too small/);
+  expect(logged[1]).toMatch(/^a notice failed by a defect .*secret inner state/);
+  expect(frames).toEqual(['notice', 'notice', 'notice', 'notice']);
+});
+
+test('nothing is told without a link', () => {
+  const { net, calls } = setUp();
+  net.link(0, 1, false);
+  expect(() => calls[0]!.tell('node-2', add, { a: 1, b: 2 })).toThrow(Unavailable);
+});
+
 describe('errors travel in their family, without stack', () => {
   test.each([
     ['refusal', Refusal, { code: 'dust', field: 'amount', message: 'too small', remedy: 'send more', status: 422 }],

@@ -38,12 +38,18 @@ export interface Calls {
    * or answer; Fault when the answer is malformed; the signal's reason when cancelled.
    */
   call<Q, A>(to: NodeId, method: Method<Q, A>, request: Q, options?: CallOptions): Promise<A>;
+  /**
+   * Tells another node what needs no answer: half the messages of a call. The receiver works on it as on a call; whether it did, nobody hears.
+   * @throws Unavailable without link.
+   */
+  tell<Q, A>(to: NodeId, method: Method<Q, A>, notice: Q, traffic?: TrafficClass): void;
 }
 
 /** Calls under way at once, per peer: asked of it, and asked by it. */
 export const MAX_CALLS = 256;
 const DEFAULT_TIMEOUT_MS = 10_000;
 const REQUEST = 'call';
+const NOTICE = 'notice';
 const ANSWER = 'answer';
 const FAILURE = 'failure';
 const ID_BYTES = 16;
@@ -57,6 +63,8 @@ export const answerEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), payload
 export const failureEnvelope = versioned(1, struct({ id: bytes(ID_BYTES), failure: failureCodec }));
 
 const NO_SESSION = new Uint8Array(SESSION_BYTES);
+/** In the place of a request's id: nobody waits under it. */
+const NO_ID = new Uint8Array(ID_BYTES);
 
 interface Pending {
   readonly to: NodeId;
@@ -123,6 +131,17 @@ export function createCalls(mesh: Mesh, options: { readonly logger?: MeshLogger 
     }
   }
 
+  /** What is thrown is told to the operator of this node, the only one who can know. */
+  async function hear(from: NodeId, name: string, payload: Uint8Array): Promise<void> {
+    try {
+      await answer(from, name, payload);
+    } catch (error) {
+      if (error instanceof Defect || !isOurs(error))
+        options.logger?.warn({ peer: from, method: name, error: describe(error) }, 'a notice failed by a defect');
+      else options.logger?.debug({ peer: from, method: name, error: describe(error) }, 'a notice was refused');
+    }
+  }
+
   function settle(from: NodeId, id: Uint8Array, how: (call: Pending) => void): void {
     const call = pending.get(hex(id));
     if (call === undefined || call.to !== from) return; // answered, cancelled or timed out before; or not asked of this node
@@ -134,6 +153,10 @@ export function createCalls(mesh: Mesh, options: { readonly logger?: MeshLogger 
     reply(from, traffic, id, name, payload).catch((error: unknown) => {
       options.logger?.warn({ peer: from, method: name, error: describe(error) }, 'a call failed by a defect');
     });
+  });
+  mesh.handle(NOTICE, (from, { body }) => {
+    const { method: name, payload } = decode(requestEnvelope, body);
+    void hear(from, name, payload);
   });
   mesh.handle(ANSWER, (from, { body }) => {
     const { id, payload } = decode(answerEnvelope, body);
@@ -179,6 +202,10 @@ export function createCalls(mesh: Mesh, options: { readonly logger?: MeshLogger 
         }
         return encode(response, await handler(from, question));
       });
+    },
+
+    tell(to, { name, request }, notice, traffic = 'control') {
+      mesh.send(to, frame(traffic, NOTICE, encode(requestEnvelope, { id: NO_ID, method: name, payload: encode(request, notice) })));
     },
 
     async call(to, asking, request, { timeoutMs = DEFAULT_TIMEOUT_MS, signal, class: traffic = 'control' } = {}) {

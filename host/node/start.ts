@@ -123,7 +123,7 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
     identity,
     mesh,
     sessions: createSessionHub(mesh),
-    calls: createCalls(mesh),
+    calls: createCalls(mesh, { logger }),
     core,
     primes: new SafePrimes(core, productionParameters.primeBits, core.pool.threads),
     random: systemRandom,

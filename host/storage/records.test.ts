@@ -273,8 +273,48 @@ function suite(start: () => Promise<TestServer>): void {
       expect(await as(database.url, 'select approvals, rejections, quorum from transaction_summary where tx_id = $1', [tx_id])).toEqual([
         { approvals: '2', rejections: '1', quorum: 4 },
       ]);
+      // Together: one that is refused takes no other with it, and one that is there already is known.
+      const together = await Promise.allSettled(
+        [vote(1), vote(4), vote(2, 'reject'), vote(5), vote(5)].map((one) => records.votes.add(one)),
+      );
+      expect(together.map((result) => (result.status === 'fulfilled' ? result.value : (result.reason as { code: string }).code))).toEqual([
+        false,
+        true,
+        'vote.conflict',
+        true,
+        false,
+      ]);
       const second = await records.votes.openRound({ proposal: digest(`again ${tx_id}`), tx_id, quorum: 3, total_nodes: 5 });
       expect(second.round_number).toBe(2);
+    });
+
+    it('begin with the payment and end with its step, all or nothing', async () => {
+      const inputs = payment().inputs;
+      const round = (name: string) => ({ proposer: 'node-2', proposal: digest(name), quorum: 4, total_nodes: 5 });
+      const first = payment({ inputs });
+      const { tx_id } = await records.transactions.insert({ ...first, round: round(first.tx_id) });
+      const rival = payment({ inputs });
+      await expect(records.transactions.insert({ ...rival, round: round(rival.tx_id) })).rejects.toEqual(refusal('inputs.reserved'));
+      expect(await records.votes.ofTransaction(rival.tx_id)).toBeUndefined();
+      expect((await records.votes.ofTransaction(tx_id))!.round).toMatchObject({ round_number: 1, quorum: 4, result: 'pending' });
+
+      const proposal = digest(first.tx_id);
+      await records.transactions.step(tx_id, [{ from: 'created', to: 'voting' }]);
+      const ends = { proposal, result: 'approved' as const };
+      const moved = await records.transactions.step(tx_id, [{ from: 'voting', to: 'approved' }], { fee_sats: 7 }, ends);
+      expect(moved).toMatchObject({ before: 'voting', row: { state: 'approved', fee_sats: 7 } });
+      const again = await records.transactions.step(tx_id, [{ from: 'voting', to: 'rejected' }], {}, { proposal, result: 'rejected' });
+      expect(again).toBeUndefined();
+      expect((await records.votes.round(proposal))!.result).toBe('approved');
+      const actions = (await records.audit.list({ subject: tx_id })).map(({ action }) => action);
+      expect(actions).toEqual([
+        'payment.proposed',
+        'transaction.created',
+        'voting.started',
+        'transaction.voting',
+        'voting.approved',
+        'transaction.approved',
+      ]);
     });
 
     it('need a quorum of more than half, a known round and a well-formed signature', async () => {

@@ -163,9 +163,7 @@ export class Attempts {
       commitments: (plan.commitments ?? []).map((list) => list.map(({ D, E }) => ({ D, E }))),
     };
     const lost = new AbortController();
-    const own = this.signer.sign(context.self, request, lost.signal);
-    const answers = plan.nodes.map(async (node) => {
-      if (node === context.self) return (await own).results;
+    const ask = async (node: NodeId): Promise<Uint8Array[]> => {
       try {
         return (
           await context.calls.call(node, signMethod, request, {
@@ -178,7 +176,11 @@ export class Attempts {
         if (!(error instanceof Fault)) lost.abort(error);
         throw error;
       }
-    });
+    };
+    // The others first: they work while this node does its own part.
+    const asked = plan.nodes.map((node) => (node === context.self ? undefined : ask(node)));
+    const own = this.signer.sign(context.self, request, lost.signal);
+    const answers = asked.map((answer) => answer ?? own.then(({ results }) => results));
     const settled = Promise.allSettled(answers);
     const [given] = await Promise.allSettled([own]);
     if (!inOneRound(plan) && given.status === 'fulfilled') return this.#fromSession(pending, plan, given.value.results);

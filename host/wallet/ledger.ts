@@ -28,6 +28,7 @@ export interface NewPayment {
   readonly reserve: boolean;
 }
 
+type RoundEnd = NonNullable<Parameters<WalletContext['records']['transactions']['step']>[3]>;
 type Timings = TransactionInfo['timings'];
 
 export class Ledger {
@@ -36,7 +37,7 @@ export class Ledger {
 
   constructor(private readonly context: Pick<WalletContext, 'records' | 'events' | 'logger' | 'members'>) {}
 
-  /** Records a payment that is put to the vote. @throws Refusal when its coins are held by another payment. */
+  /** Records a payment that is about to be put to the vote. @throws Refusal when its coins are held by another payment. */
   async open({ txId, proposer, key, payment, intent, proposal, quorum, reserve }: NewPayment): Promise<void> {
     const { records } = this.context;
     const metadata = metadataOf(payment);
@@ -55,11 +56,9 @@ export class Ledger {
       inputs: payment.inputs.map(({ txid, vout, value }) => ({ txid, vout, value_sats: Number(value) })),
       state: 'created',
       reserve,
+      round: { proposer, proposal: hex(proposal), quorum, total_nodes: key.share.n },
     });
-    await records.votes.openRound({ proposal: hex(proposal), tx_id: txId, quorum, total_nodes: key.share.n });
-    await records.audit.add('payment.proposed', txId, { proposer, txid: row.txid, proposal: hex(proposal) });
     this.#publish(row, null);
-    await this.apply(txId, 'propose');
   }
 
   /**
@@ -67,9 +66,13 @@ export class Ledger {
    * event came late or twice, which on a network is normal.
    */
   apply(txId: string, event: TransactionEvent, change: TransactionChange = {}): Promise<TransactionInfo | undefined> {
+    return this.#step(txId, event, change);
+  }
+
+  #step(txId: string, event: TransactionEvent, change: TransactionChange, ends?: RoundEnd): Promise<TransactionInfo | undefined> {
     return inTurn(this.#turns, txId, async () => {
       const steps = TRANSACTION_STATES.filter((from) => allowed(from, event)).map((from) => ({ from, to: next(from, event) }));
-      const moved = await this.context.records.transactions.step(txId, steps, change);
+      const moved = await this.context.records.transactions.step(txId, steps, change, ends);
       if (moved === undefined) return undefined;
       if (moved.before !== moved.row.state) this.#publish(moved.row, moved.before);
       return info(moved.row);
@@ -89,16 +92,14 @@ export class Ledger {
   }
 
   async approved(txId: string, proposal: Uint8Array): Promise<void> {
-    await this.context.records.votes.closeRound(hex(proposal), 'approved');
-    await this.apply(txId, 'approve');
+    await this.#step(txId, 'approve', {}, { proposal: hex(proposal), result: 'approved' });
   }
   async rejected(txId: string, proposal: Uint8Array, reason: string): Promise<void> {
-    await this.context.records.votes.closeRound(hex(proposal), 'rejected');
-    await this.apply(txId, 'reject', { error: `rejected by vote: ${reason}` });
+    await this.#step(txId, 'reject', { error: `rejected by vote: ${reason}` }, { proposal: hex(proposal), result: 'rejected' });
   }
   async impossible(txId: string, proposal: Uint8Array): Promise<void> {
-    await this.context.records.votes.closeRound(hex(proposal), 'rejected');
-    await this.apply(txId, 'abort_byzantine', { error: 'so many nodes voted twice that no quorum is left' });
+    const error = 'so many nodes voted twice that no quorum is left';
+    await this.#step(txId, 'abort_byzantine', { error }, { proposal: hex(proposal), result: 'rejected' });
   }
   async expired(txId: string, reason: string): Promise<void> {
     const { votes } = this.context.records;

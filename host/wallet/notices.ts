@@ -78,9 +78,13 @@ export class Notices {
     timings = {},
   ): Promise<void> {
     const { ledger } = this;
-    await ledger.apply(pending.txId, 'approve');
-    await ledger.apply(pending.txId, 'sign');
-    await ledger.apply(pending.txId, 'signed', { raw: signed.hex, vsize: signed.vsize, signing_mode: mode, signers, timings });
+    const { txId } = pending;
+    const change = { raw: signed.hex, vsize: signed.vsize, signing_mode: mode, signers, timings };
+    if ((await ledger.apply(txId, 'signed', change)) === undefined) {
+      // A node that was not asked to sign, or has not heard the quorum: what was told proves both.
+      for (const event of ['approve', 'sign'] as const) await ledger.apply(txId, event);
+      await ledger.apply(txId, 'signed', change);
+    }
     this.pending.remove(pending.id);
   }
 

@@ -70,20 +70,36 @@ export class Signer {
     // Marked before anything is awaited: the same request again finds it taken.
     pending.answered.add(request.attempt);
     await this.voting.certified(pending.id, certificate.votes);
-    await this.ledger.apply(pending.txId, 'approve');
-    const signers = request.signers.map((index) => pending.key.committee[index]!);
-    const moved = await this.ledger.apply(pending.txId, 'sign', { signing_mode: request.mode, signers });
-    // The record has the last word: a payment that has ended here, and whose coins are free again, is not signed. A further try finds it signing.
-    const { state } = moved ?? (await this.ledger.get(pending.txId));
-    if (state !== 'signing') {
-      throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
+    const begun = this.#begin(pending, request);
+    if (request.mode === 'pool') {
+      // Its record is written while the signature is computed; nothing leaves before both are done.
+      const [given] = await Promise.all([this.#fromPool(pending, certificate), begun]);
+      return given;
     }
-    if (request.mode === 'pool') return this.#fromPool(pending, certificate);
+    await begun;
     if (request.commitments.length > 0) return { results: await this.#fromNonces(from, pending, request), made: [] };
     // Signed otherwise, so the openings of this payment are of no use any more.
     await this.openings.burn(pending, 'signed without the pool');
     const sign = request.mode === 'frost' ? this.#frost(pending, request, signal) : this.#interactively(pending, request, signal);
     return { results: await sign, made: [] };
+  }
+
+  /**
+   * The record has the last word: a payment that has ended here, and whose coins are free again, is not signed. A further try finds it signing.
+   * @throws Refusal
+   */
+  async #begin({ txId, key }: Pending, { mode, signers }: SignRequest): Promise<void> {
+    const { ledger } = this;
+    const change = { signing_mode: mode, signers: signers.map((index) => key.committee[index]!) };
+    // As a rule this node has counted the quorum itself. If not, the certificate, which was verified, has it.
+    let moved = await ledger.apply(txId, 'sign', change);
+    if (moved === undefined) {
+      await ledger.apply(txId, 'approve');
+      moved = await ledger.apply(txId, 'sign', change);
+    }
+    const { state } = moved ?? (await ledger.get(txId));
+    if (state !== 'signing')
+      throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
   }
 
   /** All that must hold before this node signs. @throws Refusal naming what does not. */
@@ -98,7 +114,7 @@ export class Signer {
     const pending = this.pending.get(id);
     if (pending === undefined)
       return refuse('proposal', `${context.self} does not know this proposal, or it has ended`, 'ask another signer, or propose again');
-    const { proposal, payment, key, roster, quorum, ownVote, answered, stock, opened } = pending;
+    const { proposal, payment, key, roster, quorum, ballot, ownVote, answered, stock, opened } = pending;
     if (proposal.proposer !== from)
       refuse('proposal', `${from} asks for signatures on a proposal of ${proposal.proposer}`, 'let the proposer ask');
     if (context.clock() >= proposal.expiresAt) refuse('proposal', 'the proposal has expired', 'propose again');
@@ -110,7 +126,7 @@ export class Signer {
     if (this.keyring.find(key.walletId)?.share.epoch !== key.share.epoch)
       refuse('proposal', 'the shares of the key have changed since the vote', 'propose again');
     const certificate = parse(quorumCertificate, encoded, 'certificate');
-    verifyCertificate(certificate, proposal, roster, quorum);
+    verifyCertificate(certificate, proposal, roster, quorum, { verified: (vote) => ballot.holds(vote) });
 
     const ascending = signers.every((index, a) => index < key.share.n && (a === 0 || index > signers[a - 1]!));
     if (signers.length !== key.share.t || !ascending || !signers.includes(key.committee.indexOf(context.self))) {

@@ -106,7 +106,10 @@ export class Voting {
     const stock = stockOf(content, key, payment.inputs.length);
     const objection = await this.#judge(content.txId, proposal.proposer, key, payment, intent, { id, quorum });
     // Opened for this proposal alone, durably, before the vote that shows the openings exists.
-    const opened = objection === undefined ? await this.openings.open({ id, proposer: proposal.proposer, key, stock }) : undefined;
+    const [opened] = await Promise.all([
+      objection === undefined ? this.openings.open({ id, proposer: proposal.proposer, key, stock }) : undefined,
+      this.ledger.apply(content.txId, 'propose'),
+    ]);
     if (objection !== undefined) await this.openings.refuse({ proposer: proposal.proposer, key, stock });
     const ownVote = signVote(context.identity, context.clusterId, {
       proposal: id,
@@ -227,9 +230,12 @@ export class Voting {
     const notice = { proposal: id, vote: encode(voteCodec, ownVote) };
     for (const node of roster.nodes) {
       if (node === context.self || node === proposal.proposer || !reachable.has(node)) continue;
-      context.calls.call(node, voteMethod, notice, { timeoutMs: 5_000 }).catch((error: unknown) => {
-        context.logger.debug({ node, error }, 'a vote was not heard');
-      });
+      try {
+        context.calls.tell(node, voteMethod, notice);
+      } catch (error) {
+        if (!(error instanceof Unavailable)) throw error;
+        context.logger.debug({ node, error }, 'a vote was not told');
+      }
     }
   }
 }

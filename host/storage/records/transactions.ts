@@ -1,6 +1,8 @@
 /** Payments and the coins they hold. Every change of state is a compare-and-set, and is in the audit log in the same database transaction. */
 import { Refusal } from '../../base/errors.ts';
-import type { Database, Queryable } from '../database.ts';
+import type { Database } from '../database.ts';
+import { UUID } from './uuid.ts';
+import type { VotingRoundRow } from './votes.ts';
 
 /** In order; the last five are final. */
 export const TRANSACTION_ROW_STATES = [
@@ -55,6 +57,8 @@ export type NewTransaction = Pick<
   readonly state?: 'created' | 'voting';
   /** False: record the payment without holding its coins, for one that this node objects to. */
   readonly reserve?: boolean;
+  /** The first round of votes on it, opened along with it. */
+  readonly round?: { readonly proposer: string } & Pick<VotingRoundRow, 'proposal' | 'quorum' | 'total_nodes'>;
 };
 
 /** What may be set along with a state, or while it stays. Timings are added to those there are. */
@@ -71,9 +75,6 @@ export interface TransactionFilter {
   readonly offset: number;
 }
 
-/** What PostgreSQL's uuid type is asked with; anything else names no payment. */
-export const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 const CHANGEABLE = ['signing_mode', 'signers', 'timings', 'confirmations', 'block_height', 'error', 'raw', 'fee_sats', 'vsize'] as const;
 const JSON_COLUMNS: readonly string[] = ['signers', 'timings'];
 const ERROR_LENGTH = 2_000;
@@ -89,13 +90,29 @@ export class TransactionRecords {
    * @throws Refusal 409 `inputs.reserved` when another payment holds one of the coins.
    */
   async insert(transaction: NewTransaction): Promise<TransactionRow> {
-    const { inputs, recipients, reserve: hold = true } = transaction;
+    const { inputs, recipients, round, reserve: hold = true } = transaction;
     if (inputs.length === 0) throw new Refusal('inputs.none', 'inputs', 'a payment without inputs', 'select at least one coin', 422);
     const amount = recipients.reduce((sum, { amount_sats }) => sum + amount_sats, 0);
-    return this.#database.transaction(async (connection) => {
-      const [row] = await connection.query<TransactionRow>(
-        `insert into transactions (tx_id, wallet_id, txid, state, protocol, recipients, amount_sats, fee_sats, fee_rate, vsize, metadata, unsigned_tx)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning *`,
+    const proposed = round && { proposer: round.proposer, txid: transaction.txid, proposal: round.proposal };
+    try {
+      // One statement, so that a payment costs one trip and one commit. Coins in one order for everybody: two payments over the same coins then cannot
+      // lock each other out.
+      const [row] = await this.#database.query<TransactionRow>(
+        `with payment as (
+           insert into transactions (tx_id, wallet_id, txid, state, protocol, recipients, amount_sats, fee_sats, fee_rate, vsize, metadata, unsigned_tx)
+           values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) returning *
+         ), coins as (
+           insert into transaction_inputs (tx_id, position, txid, vout, value_sats, reserved)
+           select payment.tx_id, input.position, input.txid, input.vout, input.value_sats, $17
+           from payment, unnest($13::int[], $14::text[], $15::bigint[], $16::bigint[]) as input (position, txid, vout, value_sats)
+           order by input.txid, input.vout
+         ), round as (
+           insert into voting_rounds (proposal, tx_id, round_number, quorum, total_nodes)
+           select $18, payment.tx_id, 1, $19, $20 from payment where $18::text is not null returning tx_id
+         ), proposed as (
+           select audit('payment.proposed', round.tx_id::text, $21::jsonb) from round
+         )
+         select payment.*, (select count(*) from proposed) as proposed from payment`,
         [
           transaction.tx_id,
           transaction.wallet_id,
@@ -109,11 +126,29 @@ export class TransactionRecords {
           transaction.vsize,
           transaction.metadata,
           transaction.unsigned_tx,
+          inputs.map((_, i) => i),
+          inputs.map(({ txid }) => txid),
+          inputs.map(({ vout }) => vout),
+          inputs.map(({ value_sats }) => value_sats),
+          hold,
+          round?.proposal ?? null,
+          round?.quorum ?? null,
+          round?.total_nodes ?? null,
+          JSON.stringify(proposed ?? {}),
         ],
       );
-      await reserve(connection, transaction.tx_id, inputs, hold);
-      return row!;
-    });
+      const { proposed: _, ...entered } = row! as TransactionRow & { proposed: number };
+      return entered;
+    } catch (error) {
+      if (!(error instanceof Refusal) || error.field !== 'transaction_inputs_one_holder') throw error;
+      throw new Refusal(
+        'inputs.reserved',
+        'inputs',
+        'a coin of this payment is reserved by another payment',
+        'wait until that payment is final, or select other coins',
+        409,
+      );
+    }
   }
 
   /**
@@ -136,19 +171,30 @@ export class TransactionRecords {
 
   /**
    * The step of a machine in one statement: from whichever state of `steps` the payment is in to the one beside it, setting `change`; timings are added
-   * to those there are. The new row and the state before, or undefined when its state is none of them (or there is no such payment).
+   * to those there are. The new row and the state before, or undefined when its state is none of them (or there is no such payment). `ends`: the round
+   * of votes, if it is still pending, that has brought this about, ended whether or not the payment moves.
    */
   async step(
     txId: string,
     steps: readonly { readonly from: TransactionRowState; readonly to: TransactionRowState }[],
     change: TransactionChange = {},
+    ends?: Pick<VotingRoundRow, 'proposal' | 'result'>,
   ): Promise<{ readonly row: TransactionRow; readonly before: TransactionRowState } | undefined> {
-    const { assignments, values } = assign(change, 4);
-    const [row] = await this.#database.query<TransactionRow & { before: TransactionRowState }>(
-      `update transactions t set state = step.after${assignments} from unnest($2::text[], $3::text[]) as step (before, after)
-       where t.tx_id = $1 and t.state = step.before returning t.*, step.before`,
-      [txId, steps.map(({ from }) => from), steps.map(({ to }) => to), ...values],
-    );
+    const { assignments, values } = assign(change, ends ? 6 : 4);
+    const move = `update transactions t set state = step.after${assignments} from unnest($2::text[], $3::text[]) as step (before, after)`;
+    const matching = 'where t.tx_id = $1 and t.state = step.before returning t.*, step.before';
+    const sql = ends
+      ? // The count makes the round end first, also in the audit log.
+        `with ended as (update voting_rounds set result = $5, ended_at = now() where proposal = $4 and result = 'pending' returning 1)
+         ${move}, (select count(*) from ended) as ending ${matching}`
+      : `${move} ${matching}`;
+    const [row] = await this.#database.query<TransactionRow & { before: TransactionRowState }>(sql, [
+      txId,
+      steps.map(({ from }) => from),
+      steps.map(({ to }) => to),
+      ...(ends ? [ends.proposal, ends.result] : []),
+      ...values,
+    ]);
     if (row === undefined) return undefined;
     const { before, ...after } = row;
     return { row: after, before };
@@ -217,34 +263,6 @@ export class TransactionRecords {
   async release(txId: string): Promise<number> {
     return (await this.#database.query('update transaction_inputs set reserved = false where tx_id = $1 and reserved returning 1', [txId]))
       .length;
-  }
-}
-
-async function reserve(connection: Queryable, txId: string, inputs: readonly InputRow[], hold: boolean): Promise<void> {
-  try {
-    // In one order for everybody, so that two payments over the same coins cannot lock each other out.
-    await connection.query(
-      `insert into transaction_inputs (tx_id, position, txid, vout, value_sats, reserved)
-       select $1, position, txid, vout, value_sats, $6 from unnest($2::int[], $3::text[], $4::bigint[], $5::bigint[]) as input (position, txid, vout, value_sats)
-       order by txid, vout`,
-      [
-        txId,
-        inputs.map((_, i) => i),
-        inputs.map(({ txid }) => txid),
-        inputs.map(({ vout }) => vout),
-        inputs.map(({ value_sats }) => value_sats),
-        hold,
-      ],
-    );
-  } catch (error) {
-    if (!(error instanceof Refusal) || error.field !== 'transaction_inputs_one_holder') throw error;
-    throw new Refusal(
-      'inputs.reserved',
-      'inputs',
-      'a coin of this payment is reserved by another payment',
-      'wait until that payment is final, or select other coins',
-      409,
-    );
   }
 }
 

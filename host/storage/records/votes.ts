@@ -1,7 +1,8 @@
 /** Voting rounds and signed votes. A vote's signature is checked by whoever uses it: a row proves nothing by itself. */
 import { Refusal } from '../../base/errors.ts';
 import type { Database } from '../database.ts';
-import { UUID } from './transactions.ts';
+import { Gathered } from '../gathered.ts';
+import { UUID } from './uuid.ts';
 
 export interface VotingRoundRow {
   /** Digest of the proposal, 32 bytes in hex. */
@@ -28,10 +29,17 @@ export interface VoteRow {
   readonly received_at: Date;
 }
 
+export type NewVote = Omit<VoteRow, 'received_at'>;
+const COLUMNS = ['proposal', 'node_id', 'value', 'reason', 'signature', 'voted_at'] as const;
+/** Votes in one statement, at most. */
+const MAX_TOGETHER = 64;
+
 export class VoteRecords {
   readonly #database: Database;
+  readonly #writes: Gathered<NewVote, boolean>;
   constructor(database: Database) {
     this.#database = database;
+    this.#writes = new Gathered((votes) => this.#addAll(votes), MAX_TOGETHER);
   }
 
   /** Opens a round; the existing one when this proposal is known. `round_number` is counted per payment when left out. */
@@ -62,21 +70,47 @@ export class VoteRecords {
   }
 
   /**
-   * Enters a vote. False when this very vote was there already.
+   * Enters a vote. False when this very vote was there already. Votes that come while others are being written go together, in one commit.
    * @throws Refusal 409 `vote.conflict` when the node voted differently on this proposal: keep both as evidence.
    */
-  async add(vote: Omit<VoteRow, 'received_at'>): Promise<boolean> {
-    const values = [vote.proposal, vote.node_id, vote.value, vote.reason, vote.signature, vote.voted_at];
-    const rows = await this.#database.query(
-      `insert into votes (proposal, node_id, value, reason, signature, voted_at) values ($1, $2, $3, $4, $5, $6) on conflict on constraint votes_once do nothing returning 1`,
-      values,
+  add(vote: NewVote): Promise<boolean> {
+    return this.#writes.add(vote);
+  }
+
+  async #addAll(votes: readonly NewVote[]): Promise<readonly PromiseSettledResult<boolean>[]> {
+    let entered: ReadonlySet<string>;
+    try {
+      const rows = await this.#database.query<Pick<VoteRow, 'proposal' | 'node_id'>>(
+        `insert into votes (proposal, node_id, value, reason, signature, voted_at)
+         select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[])
+         on conflict on constraint votes_once do nothing returning proposal, node_id`,
+        COLUMNS.map((column) => votes.map((vote) => vote[column])),
+      );
+      entered = new Set(rows.map(({ proposal, node_id }) => `${proposal}/${node_id}`));
+    } catch (error) {
+      // One that the database refuses must not take the others with it.
+      if (votes.length === 1 || !(error instanceof Refusal)) throw error;
+      return (
+        await Promise.all(votes.map((vote) => this.#addAll([vote]).catch((reason: unknown) => [{ status: 'rejected' as const, reason }])))
+      ).flat();
+    }
+    // Of two equal ones in one write the first was entered.
+    const first = new Map(votes.toReversed().map((vote) => [`${vote.proposal}/${vote.node_id}`, vote]));
+    return Promise.allSettled(
+      votes.map(async (vote) => {
+        const name = `${vote.proposal}/${vote.node_id}`;
+        return (first.get(name) === vote && entered.has(name)) || !(await this.#isKnown(vote));
+      }),
     );
-    if (rows.length === 1) return true;
+  }
+
+  /** @throws Refusal when what is known is another vote of the same node. */
+  async #isKnown(vote: NewVote): Promise<true> {
     const [known] = await this.#database.query<VoteRow>('select * from votes where proposal = $1 and node_id = $2', [
       vote.proposal,
       vote.node_id,
     ]);
-    if (known?.value === vote.value && known.signature === vote.signature) return false;
+    if (known?.value === vote.value && known.signature === vote.signature) return true;
     throw new Refusal(
       'vote.conflict',
       'vote',

@@ -274,6 +274,7 @@ const lifeOf = (mesh: Mesh, life: { over: boolean }): Mesh => ({
 
 const misbehaving = (calls: Calls, node: TestNode): Calls => ({
   call: (to, method, request, options) => calls.call(to, method, request, options),
+  tell: (to, method, notice, traffic) => calls.tell(to, method, notice, traffic),
   serve: (method, answer) =>
     calls.serve(method, (from, request) => {
       node.asked.push({ from, method: method.name, request });
