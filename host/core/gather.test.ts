@@ -33,6 +33,32 @@ describe('a core that gathers', () => {
     expect(batches).toEqual([3, 1]);
   });
 
+  test('lets others have a turn while it hands out results, and gathers what is asked for meanwhile', async () => {
+    const { core, batches } = watched();
+    const gathered = gathering(core);
+    const begun: number[] = [];
+    const work = async (i: bigint): Promise<bigint> => {
+      const [square] = await gathered.run([power(n, [i, 2n])]);
+      begun.push(performance.now());
+      while (performance.now() - begun.at(-1)! < 6);
+      const [cube] = await gathered.run([power(n, [i, 3n])]);
+      return square + cube;
+    };
+    const results = Promise.all([1n, 2n, 3n, 4n, 5n, 6n].map(work));
+    let turns = 0;
+    let over = false;
+    const others = (): void => {
+      if (begun.length > 0 && begun.length < 6) turns++;
+      if (!over) setImmediate(others);
+    };
+    others();
+    expect(await results).toEqual([2n, 12n, 36n, 80n, 150n, 252n]);
+    over = true;
+    // One after each piece of work but the last.
+    expect(turns).toBeGreaterThanOrEqual(5);
+    expect(batches).toEqual([6, 6]);
+  });
+
   test('a call that fails takes no other with it', async () => {
     const gathered = gathering(watched().core);
     const results = await Promise.allSettled([
