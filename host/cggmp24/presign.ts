@@ -104,10 +104,15 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
     sid: sids[k]!, prover, label, parameters, random, core, ...(verifier !== undefined && { verifier }),
   }); // prettier-ignore
   /** `make` for every element, one list. */
-  const forEach = <T>(make: (k: number) => Promise<T>): Promise<T[]> => Promise.all(elements.map(make));
+  const forEach = <T>(make: (k: number) => Promise<T>): Promise<T[]> => core.forEach(elements, make);
   /** The same for every peer. */
-  const toEachPeer = async <T>(make: (peer: number, k: number) => Promise<T>): Promise<Map<number, T[]>> =>
-    new Map(await Promise.all(peers.map(async (peer) => [peer, await forEach((k) => make(peer, k))] as const)));
+  const toEachPeer = async <T>(make: (peer: number, k: number) => Promise<T>): Promise<Map<number, T[]>> => {
+    const made = await core.forEach(
+      peers.flatMap((peer) => elements.map((k) => ({ peer, k }))),
+      ({ peer, k }) => make(peer, k),
+    );
+    return new Map(peers.map((peer, i) => [peer, made.slice(i * count, (i + 1) * count)]));
+  };
 
   // Round 1: encrypt k_i and γ_i, to oneself (Paillier) and to nobody (El-Gamal under a random point).
   const nonces = await forEach(encryptNonces);
@@ -237,10 +242,9 @@ export async function presignBatch(options: PresignBatchOptions): Promise<Presig
   );
   await verifyEach(rounds, { 'elog-Delta': { round: messages.delta, verify: (j) => judgeDelta('elog-Delta', j) } });
   const ended = elements.map(endOf);
-  for (const element of ended) {
-    const failing = failingSum(element);
-    if (failing !== undefined) throw await sumFailed(rounds, element, failing);
-  }
+  const failing = await forEach((k) => Promise.resolve(failingSum(ended[k]!)));
+  // One is enough: the error rounds are about the first, and the run is dead.
+  for (const [k, sum] of failing.entries()) if (sum !== undefined) throw await sumFailed(rounds, ended[k]!, sum);
   return ended.map(presignatureOf);
 
   /** k_i, γ_i with their nonces, and what everybody sees of them. */

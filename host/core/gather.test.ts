@@ -59,6 +59,33 @@ describe('a core that gathers', () => {
     expect(batches).toEqual([6, 6]);
   });
 
+  test('begins work on many items in order, with turns for others in between, and one batch of what all of it asks for first', async () => {
+    const { core, batches } = watched();
+    const gathered = gathering(core);
+    const begun: number[] = [];
+    let turns = 0;
+    let over = false;
+    const others = (): void => {
+      turns++;
+      if (!over) setImmediate(others);
+    };
+    others();
+    const results = gathered.forEach([1, 2, 3, 4], async (i) => {
+      begun.push(i);
+      for (const begin = performance.now(); performance.now() - begin < 6;);
+      if (i === 3) throw new Error('the third');
+      return (await gathered.run([power(n, [BigInt(i), 2n])]))[0];
+    });
+    await expect(results).rejects.toThrow('the third');
+    over = true;
+    expect(begun).toEqual([1, 2, 3, 4]);
+    expect(turns).toBeGreaterThanOrEqual(4);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    expect(batches).toEqual([3]);
+    expect(await gathered.forEach([], () => Promise.resolve(1))).toEqual([]);
+    expect(await gathered.forEach([5n, 6n], async (i) => (await gathered.run([power(n, [i, 2n])]))[0])).toEqual([25n, 36n]);
+  });
+
   test('a call that fails takes no other with it', async () => {
     const gathered = gathering(watched().core);
     const results = await Promise.allSettled([

@@ -18,11 +18,19 @@ interface Call {
 /** Milliseconds of work after which others get a turn. */
 const PAUSE_AFTER_MS = 5;
 
+export interface Gathering extends Core {
+  /**
+   * `make` for each item, begun in order and with pauses as well. What it asks for before it first waits for something goes to the arithmetic as one
+   * batch, when all have begun.
+   */
+  forEach<T, R>(items: readonly T[], make: (item: T) => Promise<R>): Promise<R[]>;
+}
+
 /** Everything is run with `options`. An operation that fails does so for its own call only: calls of a batch that failed are run again, each alone. */
-export function gathering(core: Core, options: RunOptions = {}): Core {
+export function gathering(core: Core, options: RunOptions = {}): Gathering {
   let calls: Call[] = [];
-  /** Batches whose results are being handed out. */
-  let handing = 0;
+  /** How many are at work with pauses; the next batch waits for them. */
+  let held = 0;
 
   const schedule = (): void => void setImmediate(() => void flush());
 
@@ -41,27 +49,42 @@ export function gathering(core: Core, options: RunOptions = {}): Core {
     }
   }
 
-  async function handOut(batch: readonly Call[], values: readonly bigint[]): Promise<void> {
-    handing++;
-    let at = 0;
+  /** `step` for each item, with a turn for others whenever the steps have taken long. */
+  async function paced<T>(items: readonly T[], step: (item: T) => void): Promise<void> {
+    held++;
     let since = performance.now();
-    for (const { operations, resolve } of batch) {
-      resolve(values.slice(at, (at += operations.length)));
-      // What waits for the result goes on now.
+    for (const item of items) {
+      step(item);
+      // What waits for a result of the step goes on now.
       await Promise.resolve();
       if (performance.now() - since < PAUSE_AFTER_MS) continue;
       await turn();
       since = performance.now();
     }
-    handing--;
-    if (handing === 0 && calls.length > 0) schedule();
+    held--;
+    if (held === 0 && calls.length > 0) schedule();
+  }
+
+  function handOut(batch: readonly Call[], values: readonly bigint[]): Promise<void> {
+    let at = 0;
+    return paced(batch, ({ operations, resolve }) => resolve(values.slice(at, (at += operations.length))));
   }
 
   return {
     kernel: core.kernel,
     run: <const O extends readonly Operation[]>(operations: O) =>
       new Promise<bigint[]>((resolve, reject) => {
-        if (calls.push({ operations, resolve, reject }) === 1 && handing === 0) schedule();
+        if (calls.push({ operations, resolve, reject }) === 1 && held === 0) schedule();
       }) as Promise<{ -readonly [K in keyof O]: bigint }>,
+    async forEach(items, make) {
+      const begun: ReturnType<typeof make>[] = [];
+      await paced(items, (item) => {
+        const result = make(item);
+        // Looked at when all have begun; until then a failure is not unhandled.
+        result.catch(() => undefined);
+        begun.push(result);
+      });
+      return Promise.all(begun);
+    },
   };
 }
