@@ -21,6 +21,8 @@ const POOL_NAMES = [
   'payment.pool.rate',
   'payment.rest.4of5',
   'payment.rest.fallback',
+  'sign.pool.refilling.4of5',
+  'payment.pool.refilling.4of5',
 ];
 const INTERACTIVE = 'sign.interactive.4of5';
 const FULL_NAMES = ['start.first', 'start.again', ...QUICK_NAMES, ...POOL_NAMES, INTERACTIVE];
@@ -36,6 +38,8 @@ const FROST_INPUTS = 20;
 
 /** Of the pool's figures. A chunk is never longer than the shortest stock of a signer set, so that no payment finds its set empty. */
 const POOL = { chunk: 10, inTurn: 3, rounds: 2, paced: 4, perSecond: 5 };
+/** Presignatures that are made beside payments: so many that they take longer than those. */
+const REFILLING = 20;
 /** Presignatures that the nodes of `npm start` keep ready by themselves. */
 const POOL_TARGET = 10;
 /** C(4, 3): signer sets of four of the five that contain the coordinator. */
@@ -148,6 +152,21 @@ async function* pool(testbed: Testbed, options: RunOptions): AsyncGenerator<Resu
     const others = paid.filter(({ transaction }) => transaction.signing_mode !== 'pool').length;
     const share = (100 * others) / paid.length;
     yield { ...summarize('payment.rest.fallback', '%', [share]), n: paid.length };
+  }
+  if (wanted('sign.pool.refilling.4of5') || wanted('payment.pool.refilling.4of5')) {
+    const paid: Paid[] = [];
+    for (let round = 0; round < POOL.rounds; round++) {
+      await stock(testbed, wallet, POOL.chunk, options);
+      progress(`${POOL.chunk} payments from the pool while ${REFILLING} presignatures are made, ${round + 1} of ${POOL.rounds}`);
+      let making = true;
+      const made = testbed.client.generate(wallet.wallet_id, REFILLING).finally(() => (making = false));
+      const [chunk] = await Promise.all([payer.inTurn(POOL.chunk).then((all) => ({ all, beside: making })), made]);
+      if (!chunk.beside) throw new Error('the presignatures were made before the payments ended: there was nothing beside them');
+      paid.push(...chunk.all);
+    }
+    // However they were signed: all of them had to share the processors.
+    yield summarize('sign.pool.refilling.4of5', 'ms', stage(paid, 'sign'));
+    yield summarize('payment.pool.refilling.4of5', 'ms', requestTimes(paid));
   }
 }
 
