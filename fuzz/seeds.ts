@@ -327,8 +327,8 @@ async function storage(): Promise<void> {
 }
 
 async function evidence(): Promise<void> {
-  for (const name of ['keygen-share', 'keygen-equivocation']) {
-    put('evidence/file', new Uint8Array(await readFile(join('fixtures', 'evidence', 'v1', `${name}.evidence`))));
+  for (const name of ['v1/keygen-share', 'v1/keygen-equivocation', 'v2/reshare-equivocal-ack']) {
+    put('evidence/file', new Uint8Array(await readFile(join('fixtures', 'evidence', `${name}.evidence`))));
   }
 }
 

@@ -188,6 +188,8 @@ export const keyStatus = z
     next_epoch: count.nullable(),
     committed_nodes: z.array(z.string()),
     old_shares: z.array(count),
+    erased_nodes: z.array(z.string()),
+    erasures_needed: count.nullable(),
   })
   .meta({ id: 'KeyStatus' });
 export const agreed = z.object({ wallet_id: z.string(), threshold: count, nodes: z.array(z.string()) });

@@ -42,6 +42,16 @@ export class Fault extends Error {
   }
 }
 
+/** One fault for several of one step: all culprits and all claims; reason and signed message are those of the first. */
+export function joint(faults: readonly Fault[]): Fault {
+  const [first] = faults;
+  invariant(first !== undefined, 'a fault has a reason');
+  if (faults.length === 1) return first;
+  const culprits = [...new Set(faults.flatMap((fault) => fault.culprits))].sort((a, b) => a - b);
+  const claims = faults.flatMap(({ evidence }) => evidence.claims ?? []);
+  return new Fault(culprits, [...new Set(faults.map(({ reason }) => reason))].join('; '), { ...first.evidence, claims });
+}
+
 /** A party said nothing until the deadline. Silence cannot be proven to others, so it is never grounds for a ban. */
 export class Silence extends Fault {
   constructor(culprits: readonly number[], round: string) {

@@ -98,10 +98,12 @@ export const LABELS = {
   chi: { dec: 'dec-chi', affine: 'affstar-x' },
 } as const;
 
+/** How the names of the rounds begin. */
+export const ERROR_ROUNDS = 'identify/';
 /** The messages of the error round about one sum of element k, among t signers. `affine(o)` is about the o-th party after the author. */
 export const identifyRounds = (parameters: Parameters, t: number, k: number, sum: Sum) => ({
-  dec: echoRound(`identify/${k}/${sum}/dec`, dec.proof(parameters, t)),
-  affine: (offset: number) => echoRound(`identify/${k}/${sum}/affine/${offset}`, affGStar.proof(parameters)),
+  dec: echoRound(`${ERROR_ROUNDS}${k}/${sum}/dec`, dec.proof(parameters, t)),
+  affine: (offset: number) => echoRound(`${ERROR_ROUNDS}${k}/${sum}/affine/${offset}`, affGStar.proof(parameters)),
 });
 export const receiverAt = (author: number, offset: number, t: number): number => (author + offset) % t;
 

@@ -2,7 +2,7 @@
  * Verification with attribution. A round's checks are listed by name; every check is made for every peer, and what was made is compared with
  * what was listed, so that no control flow can skip one (cggmp24.md §8 row 30). All failures are collected before anybody is blamed.
  */
-import { Fault, invariant } from '../base/errors.ts';
+import { Fault, invariant, joint } from '../base/errors.ts';
 import { coprime, type Core } from '../core/types.ts';
 import type { Verdicts } from '../proofs/batch.ts';
 import { ProofRejected } from '../proofs/context.ts';
@@ -105,12 +105,7 @@ interface Failure {
 
 /** One fault for all culprits, with a claim for every check that failed; the signed message is that of the first. */
 export function blame(rounds: Rounds, failures: readonly Failure[]): Fault {
-  const faults = failures.map(({ peer, round, check, reason }) => rounds.fault(peer, round, reason, check));
-  const [first] = faults;
-  invariant(first !== undefined, 'a fault has a reason');
-  const culprits = [...new Set(failures.map(({ peer }) => peer))].sort((a, b) => a - b);
-  const claims = faults.flatMap(({ evidence }) => evidence.claims ?? []);
-  return new Fault(culprits, [...new Set(failures.map(({ reason }) => reason))].join('; '), { ...first.evidence, claims });
+  return joint(failures.map(({ peer, round, check, reason }) => rounds.fault(peer, round, reason, check)));
 }
 
 /**

@@ -14,10 +14,11 @@ import type { Core } from '../core/types.ts';
 import type { ProofContext } from '../proofs/context.ts';
 import { modulusBits, type Parameters } from '../proofs/parameters.ts';
 import { echoHash, EVERYBODY, signedDigest, type AnyRound, type Round } from '../protocol/rounds.ts';
+import { PLAN_KINDS } from '../resharing/plan.ts';
 import { decodeOr, echoName } from '../protocol/signed.ts';
 import { sha256 } from '../protocol/transcript.ts';
 import type { Exhibits } from './exhibits.ts';
-import type { Facts, FileClaim } from './format.ts';
+import type { Facts, FileClaim, Resharing } from './format.ts';
 
 /** The file does not hold together, or lacks what the claim is judged by: it shows nothing about anybody. */
 export class Unfounded extends Error {
@@ -52,6 +53,8 @@ export class Case {
     readonly claim: FileClaim,
     readonly tools: Tools,
     private readonly exhibits: Exhibits,
+    /** Of a refresh or resharing; whoever opens the case has compared the plan with the session. */
+    readonly resharing?: Resharing,
   ) {
     this.n = record.identities.length;
     this.#keys = record.identities.map(keyOf);
@@ -182,6 +185,7 @@ function keyOf(identity: Uint8Array): KeyObject {
 
 /** The public data is that which the session id is a hash of; what it has no hash of is absent. */
 function checkFacts(record: SessionRecord, { signers, publicShares, aux, digest }: Facts, parameters: Parameters, n: number): void {
+  const reshares = PLAN_KINDS.some((kind) => kind === record.protocol);
   require_(record.parameters === parameters.name, 'the parameter set is another');
   if (record.shares.length === 0)
     require_(signers.length === 0 && publicShares.length === 0, 'public shares without a hash in the session');
@@ -190,7 +194,8 @@ function checkFacts(record: SessionRecord, { signers, publicShares, aux, digest 
     require_(signers.length === n && publicShares.length === record.n, 'one index for every party, one public share for every member');
     require_(signers.every((index, a) => index < record.n && (a === 0 || index > signers[a - 1]!)), 'the signers ascend'); // prettier-ignore
   }
-  if (record.auxHash.length === 0) require_(aux.length === 0, 'auxiliary information without a hash in the session');
+  // A resharing binds the hash of what its new members made, and uses none of it.
+  if (record.auxHash.length === 0 || reshares) require_(aux.length === 0, 'auxiliary information that the session does not use');
   else {
     require_(equalBytes(record.auxHash, auxHash(aux)), 'the auxiliary information is that of the session');
     require_(aux.length === record.n, 'auxiliary information of every member');

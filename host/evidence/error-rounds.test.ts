@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { decode } from '../base/codec.ts';
 import { presignRounds, type Products } from '../cggmp24/presign-messages.ts';
-import { lying, makeGroup, reasons, type Group } from '../cggmp24/testing/parties.ts';
+import { lying, makeGroup, miscounting as miscountingCore, reasons, type Group } from '../cggmp24/testing/parties.ts';
 import { createCore, type Core } from '../core/index.ts';
 import { modQ } from '../curve/secp256k1.ts';
 import type { Round, Rounds } from '../protocol/rounds.ts';
@@ -28,15 +28,8 @@ afterAll(() => core.close());
 const messages = presignRounds(parameters, 3, 1);
 const COLLUDER = 2;
 
-/** A party whose sum of decryptions is one more than it is: of D (0) or of D̂ (1). All its proofs are about what it believes. */
-const miscounting = (which: 0 | 1): Core => ({
-  kernel: core.kernel,
-  run: async (operations, options) => {
-    const results = await core.run(operations, options);
-    const isSum = operations.length === 2 && operations.every(({ op }) => op === 'decrypt');
-    return isSum ? (results.map((value, k) => (k === which ? value + 1n : value)) as typeof results) : results;
-  },
-});
+/** A party whose sum is one more than it is: of D (0) or of D̂ (1). All its proofs are about what it believes. */
+const miscounting = (which: 0 | 1): Core => miscountingCore(core, which);
 /**
  * And one that masks what it makes for the colluder with one more in F than in D, so that its own sum comes out as it claims. D and F of a
  * multiplication are asked for side by side, among those of others; in Π^aff-g the same three come before its commitments.

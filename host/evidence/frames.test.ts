@@ -214,7 +214,7 @@ describe('an accuser who changes what the accused’s message is judged by shows
   });
   test('bytes that are no file, and numbers that nobody signs', async () => {
     for (const bytes of [new Uint8Array(), Uint8Array.of(1), new Uint8Array(1000).fill(255), Uint8Array.of(2, 0, 0)])
-      expect(await verifyEvidence(bytes, options)).toEqual({ verdict: 'malformed', problem: 'not a file of evidence/v1' });
+      expect(await verifyEvidence(bytes, options)).toEqual({ verdict: 'malformed', problem: 'not a file of evidence' });
     await edited(presigning, affX, (file) => ({ ...file, claim: { ...file.claim, accused: 63 } }));
     await edited(presigning, affX, (file) => ({ ...file, session: { ...file.session, parameters: 'production' } }));
   });

@@ -3,7 +3,16 @@
  * the batch, never by a batch of equations, with the public set-up of the verifier that a private proof was made to.
  */
 import { bytesToBigint } from '../base/bytes.ts';
-import { affineStatement, decStatement, identifyRounds, LABELS, receiverAt, type PublicElement, type Sum } from '../cggmp24/identify.ts';
+import {
+  affineStatement,
+  decStatement,
+  ERROR_ROUNDS,
+  identifyRounds,
+  LABELS,
+  receiverAt,
+  type PublicElement,
+  type Sum,
+} from '../cggmp24/identify.ts';
 import { elementSid } from '../cggmp24/presign.ts';
 import {
   elogDeltaStatement,
@@ -188,7 +197,7 @@ const presignChecks: ProtocolJudges['checks'] = {
 
 const roundsOf = (of: Case): AnyRound[] => {
   const messages: AnyRound[] = Object.values(messagesOf(of));
-  if (!of.claim.round.startsWith('identify/')) return messages;
+  if (!of.claim.round.startsWith(ERROR_ROUNDS)) return messages;
   const { messages: error, offset } = errorRound(of);
   return [offset === undefined ? error.dec : error.affine(offset)];
 };

@@ -15,10 +15,11 @@ import { productionParameters, testParameters, type Parameters } from '../proofs
 import { complaintRound, echoHash, EVERYBODY, type AnyRound } from '../protocol/rounds.ts';
 import { decodeOr, disputeCodec, disputeName, echoCodec, echoName } from '../protocol/signed.ts';
 import { Case, require_, Unfounded, type ProtocolJudges } from './case.ts';
-import { FileExhibits } from './exhibits.ts';
+import { FileExhibits, type Exhibits } from './exhibits.ts';
 import { evidenceFile, MAX_EVIDENCE_BYTES, type EvidenceFile } from './format.ts';
 import { frostKeygenJudges, frostSignJudges } from './judge-frost.ts';
 import { presignJudges, signJudges } from './judge-presign.ts';
+import { EQUIVOCAL_ACK, requirePlan, reshareJudges } from './judge-reshare.ts';
 import { auxJudges, keygenJudges } from './judge-setup.ts';
 
 export interface Accusation {
@@ -53,6 +54,8 @@ const PROTOCOLS: Readonly<Record<string, ProtocolJudges>> = {
   presign: presignJudges,
   sign: signJudges,
   'frost-sign': frostSignJudges,
+  refresh: reshareJudges,
+  reshare: reshareJudges,
 };
 
 /**
@@ -64,7 +67,7 @@ const FALSE_COMPLAINT = 'false-complaint';
 
 export async function verifyEvidence(bytes: Uint8Array, options: VerifyOptions): Promise<Verdict> {
   const file = parse(bytes);
-  return file === undefined ? { verdict: 'malformed', problem: 'not a file of evidence/v1' } : judgeFile(file, options);
+  return file === undefined ? { verdict: 'malformed', problem: 'not a file of evidence' } : judgeFile(file, options);
 }
 
 const parse = (bytes: Uint8Array): EvidenceFile | undefined =>
@@ -91,17 +94,23 @@ async function judgeFile(file: EvidenceFile, options: VerifyOptions): Promise<Ve
   };
   const condition = await judge(of, options);
   if (condition instanceof Unfounded) return { verdict: 'malformed', problem: condition.message };
-  if (exhibits.superfluous || (facts.digest.length > 0 && claim.check !== 'signature-share'))
-    return { verdict: 'malformed', problem: 'the file holds what the claim does not need' };
+  const unread =
+    (facts.digest.length > 0 && claim.check !== 'signature-share') ||
+    ((file.resharing?.statements.length ?? 0) > 0 && claim.check !== EQUIVOCAL_ACK);
+  if (exhibits.superfluous || unread) return { verdict: 'malformed', problem: 'the file holds what the claim does not need' };
   return condition === undefined ? { ...accusation, verdict: 'not-proven' } : { ...accusation, verdict: 'proven', condition };
 }
 
-export const openCase = (file: Pick<EvidenceFile, 'session' | 'facts' | 'claim'>, exhibits: ConstructorParameters<typeof Case>[4], options: VerifyOptions): Case =>
-  new Case(file.session, file.facts, file.claim, {
-    core: options.core,
-    random: options.random ?? systemRandom,
-    parameters: (options.parametersOf ?? builtIn)(file.session.parameters),
-  }, exhibits); // prettier-ignore
+export function openCase(
+  { session, facts, claim, resharing }: Pick<EvidenceFile, 'session' | 'facts' | 'claim' | 'resharing'>,
+  exhibits: Exhibits,
+  { core, random = systemRandom, parametersOf = builtIn }: VerifyOptions,
+): Case {
+  const parameters = parametersOf(session.parameters);
+  const of = new Case(session, facts, claim, { core, random, parameters }, exhibits, resharing);
+  if (resharing !== undefined) requirePlan(resharing.plan, session, parameters);
+  return of;
+}
 
 /** The condition that the accused's message fails; undefined when it fails none; or why the exhibits show neither. */
 export async function judge(of: Case, options: VerifyOptions): Promise<string | undefined | Unfounded> {

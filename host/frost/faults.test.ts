@@ -75,27 +75,22 @@ describe('every field of every message of FROST signing', async () => {
   const protocol = session(sid);
   const lines = await rehearse(protocol, LIAR, VICTIM);
 
-  test.each([undefined, VICTIM])(
-    'commitments, to %s: no signature, and nobody is named, because commitments are not echoed',
-    async (to) => {
-      const changes = mutations(nonceRound, lines.get(nonceRound.name)!);
-      const effects = { D: 'unnamed', E: 'unnamed' } as const;
-      await expectEffects(nonceRound, changes, { protocol, liar: LIAR, effects, ...(to !== undefined && { to }) });
-    },
-  );
+  test.each([undefined, VICTIM])('commitments, to %s: the liar is named, because its account of them shows others', async (to) => {
+    const changes = mutations(nonceRound, lines.get(nonceRound.name)!);
+    await expectEffects(nonceRound, changes, { protocol, liar: LIAR, ...(to !== undefined && { to }) });
+  });
 
-  test.each([undefined, VICTIM])('signature shares, to %s: the share names its author, a false view nobody', async (to) => {
+  // It gives no account of the view that it named.
+  test.each([undefined, VICTIM])('signature shares, to %s: the share names its author, and so does a false view', async (to) => {
     const changes = mutations(signatureShareRound, lines.get(signatureShareRound.name)!);
     expect(new Set(changes.map(({ field }) => field))).toEqual(new Set(['z', 'view']));
-    const campaign = { protocol, liar: LIAR, effects: { view: 'unnamed' } as const, last: true };
+    const campaign = { protocol, liar: LIAR, last: true };
     await expectEffects(signatureShareRound, changes, { ...campaign, ...(to !== undefined && { to }) });
   });
 
   const rounds = [nonceRound, signatureShareRound];
   const misplaces = misplaced(rounds, lines, await rehearse(session(new Uint8Array(32)), LIAR, VICTIM));
-  test.each(Object.entries(misplaces))('a signer that says, in any round, %s', async (what, lie) => {
-    // Commitments and shares of another session are well-formed, and not echoed.
-    const effects = Object.fromEntries(rounds.map(({ name }) => [name, what.includes('session') ? 'unnamed' : 'named'] as const));
-    await expectInEachRound(rounds, lie, { protocol, liar: LIAR, effects });
+  test.each(Object.entries(misplaces))('a signer that says, in any round, %s', async (_what, lie) => {
+    await expectInEachRound(rounds, lie, { protocol, liar: LIAR });
   });
 });

@@ -15,7 +15,7 @@
  */
 import { equalBytes, xorBytes } from '../base/bytes.ts';
 import { bytes, bytesUpTo, DecodeError, encode, list, map, optional, struct, u32, type Infer } from '../base/codec.ts';
-import { Fault, Refusal } from '../base/errors.ts';
+import { Fault, joint, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { commitPolynomial, evaluate, evaluateCommitment, randomPolynomial, shamirPoint, type Polynomial } from '../curve/polynomial.ts';
 import { G, modQ, mul, point, scalar, sum, type Point } from '../curve/secp256k1.ts';
@@ -131,12 +131,16 @@ export async function keygen(options: {
 
   // Part 1: open. Length and identity points are checked by the codec of the round.
   const openings = new Map(await rounds.broadcast(open, opening));
-  for (const [j, theirs] of openings) {
-    if (!opens(V.get(j)!, COMMITMENT_TAG, committed(sid, j, theirs), theirs.u))
-      throw rounds.fault(j, open, 'commitment does not open', 'opening');
-    // μ_j·G = R_j + c_j·φ_{j,0}
-    if (!verifyPossession(j, theirs.phi[0]!, theirs.possession)) throw rounds.fault(j, open, 'invalid proof of possession', 'possession');
-  }
+  blameAll(
+    [...openings].flatMap(([j, theirs]) => {
+      if (!opens(V.get(j)!, COMMITMENT_TAG, committed(sid, j, theirs), theirs.u))
+        return [rounds.fault(j, open, 'commitment does not open', 'opening')];
+      // μ_j·G = R_j + c_j·φ_{j,0}
+      return verifyPossession(j, theirs.phi[0]!, theirs.possession)
+        ? []
+        : [rounds.fault(j, open, 'invalid proof of possession', 'possession')];
+    }),
+  );
   openings.set(me, opening);
 
   // Part 2: f_i(x_j) to each j alone.
@@ -161,11 +165,14 @@ export async function keygen(options: {
   await prepared?.(share);
   const digest = confirmation(sid, share);
   const confirmed = await rounds.broadcast(confirmRound, { digest, complaint: undefined });
-  judge(rounds, openings, confirmed);
-  for (const [j, theirs] of confirmed) {
-    if (theirs.digest === undefined || !equalBytes(theirs.digest, digest))
-      throw rounds.fault(j, confirmRound, 'confirms another result', 'confirmation');
-  }
+  blameAll(judge(rounds, openings, confirmed));
+  blameAll(
+    [...confirmed].flatMap(([j, theirs]) =>
+      theirs.digest !== undefined && equalBytes(theirs.digest, digest)
+        ? []
+        : [rounds.fault(j, confirmRound, 'confirms another result', 'confirmation')],
+    ),
+  );
   return share;
 }
 
@@ -175,10 +182,8 @@ type Confirm = Infer<(typeof confirmRound)['codec']>;
 async function receiveShares(rounds: Rounds, openings: ReadonlyMap<number, Opening>, f: Polynomial): Promise<Map<number, bigint>> {
   try {
     const shares = await rounds.send(shareRound, new Map(rounds.peers.map((j) => [j, evaluate(f, shamirPoint(j))])));
-    for (const [j, share] of shares) {
-      if (!shareHolds(share, openings.get(j)!.phi, rounds.me))
-        throw rounds.fault(j, shareRound, 'share does not match the commitment', 'share');
-    }
+    const wrong = [...shares].filter(([j, share]) => !shareHolds(share, openings.get(j)!.phi, rounds.me));
+    blameAll(wrong.map(([j]) => rounds.fault(j, shareRound, 'share does not match the commitment', 'share')));
     return new Map(shares);
   } catch (error) {
     if (error instanceof Fault) await complain(rounds, error);
@@ -186,7 +191,7 @@ async function receiveShares(rounds: Rounds, openings: ReadonlyMap<number, Openi
   }
 }
 
-/** Tells everybody about a wrong or malformed share, if its dealer signed it. */
+/** Tells everybody about a wrong or malformed share, if its dealer signed it: the first of them, a message of this round has room for one. */
 async function complain(rounds: Rounds, { culprits: [dealer], evidence: { signed } }: Fault): Promise<void> {
   if (dealer === undefined || signed === undefined || signed.length > MAX_COMPLAINT_BYTES) return;
   if (rounds.reopen(shareRound, dealer, rounds.me, signed) === 'forged') return;
@@ -195,19 +200,24 @@ async function complain(rounds: Rounds, { culprits: [dealer], evidence: { signed
 }
 
 /** Decides each complaint between dealer and complainer: the dealer's signed share is checked against its commitment, which everybody has. */
-function judge(rounds: Rounds, openings: ReadonlyMap<number, Opening>, messages: ReadonlyMap<number, Confirm>): void {
-  for (const [complainer, { complaint }] of messages) {
-    if (complaint === undefined) continue;
+function judge(rounds: Rounds, openings: ReadonlyMap<number, Opening>, messages: ReadonlyMap<number, Confirm>): Fault[] {
+  return [...messages].flatMap(([complainer, { complaint }]) => {
+    if (complaint === undefined) return [];
     const { dealer, signed } = complaint;
     const revealed = dealer < rounds.n ? rounds.reopen(shareRound, dealer, complainer, signed) : 'forged';
-    if (revealed === 'forged') throw rounds.fault(complainer, confirmRound, 'complaint without a share signed by the accused', 'complaint');
+    if (revealed === 'forged')
+      return [rounds.fault(complainer, confirmRound, 'complaint without a share signed by the accused', 'complaint')];
     if (revealed !== 'malformed' && shareHolds(revealed.message, openings.get(dealer)!.phi, complainer)) {
-      throw rounds.fault(complainer, confirmRound, `complaint about a correct share of party ${dealer}`, 'complaint');
+      return [rounds.fault(complainer, confirmRound, `complaint about a correct share of party ${dealer}`, 'complaint')];
     }
     const reason = `share to party ${complainer} does not match the commitment`;
     const claims = [{ accused: dealer, check: 'share', round: shareRound.name, to: complainer }];
-    throw new Fault([dealer], reason, { round: shareRound.name, detail: reason, claims, signed });
-  }
+    return [new Fault([dealer], reason, { round: shareRound.name, detail: reason, claims, signed })];
+  });
+}
+
+function blameAll(faults: readonly Fault[]): void {
+  if (faults.length > 0) throw joint(faults);
 }
 
 /** Happens with probability below 2^−250 however the parties behave, because they committed first. */

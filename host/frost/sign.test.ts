@@ -126,14 +126,25 @@ describe('a dishonest signer', () => {
     expect(reasons(results)[2]).toMatchObject({ culprits: [1] });
   });
 
-  test('different commitments to different signers: no signature, and nobody honest is blamed', async () => {
+  test('different commitments to different signers: no signature, and who signed both is named by all, with proof', async () => {
     const results = await run(
       three,
       [0, 1, 2],
       tamper(1, nonceRound, ({ E }) => ({ D: G, E }), 2),
     );
-    for (const reason of reasons(results))
-      expect(reason).toMatchObject({ name: 'Fault', culprits: [], reason: expect.stringMatching(/different messages or commitments/) });
+    for (const reason of reasons(results)) {
+      const claims = [{ accused: 1, check: 'equivocation', round: nonceRound.name }];
+      expect(reason).toMatchObject({ name: 'Fault', culprits: [1], evidence: { claims } });
+    }
+  });
+
+  test('a view that is nobody’s, and an account of the commitments with a forged signature in it: nobody honest is blamed', async () => {
+    const lies: Override = (from, to, round, payload) => {
+      if ((from === 1 || to === 1) && round === signatureShareRound.name) return payload.with(40, payload[40]! ^ 1);
+      // Its account says that party 0 signed something else.
+      return from === 1 && round === `${nonceRound.name}/dispute` ? payload.with(8, payload[8]! ^ 1) : payload;
+    };
+    for (const reason of reasons(await run(three, [0, 1, 2], lies))) expect(reason).toMatchObject({ name: 'Fault', culprits: [] });
   });
 
   test('signers that were given different messages: no signature, and nobody is blamed', async () => {

@@ -8,11 +8,13 @@
  *
  * The commitments are not echoed before shares are sent: a share signs exactly one (message, list of commitments), so showing different lists
  * or messages to different signers yields shares that do not fit together and no signature. But then honest shares look wrong to those with
- * the other view, so every share names its view, and nobody is blamed for a share that was made for another one.
+ * the other view, so every share names its view, and nobody is blamed for a share that was made for another one. Signers whose views differ show each
+ * other the signatures of the commitments that they saw: whoever signed two is named. Where there are no two, the messages were different, or a share
+ * names a view that is nobody's; which of them cannot be told, and nobody is named.
  */
 import { equalBytes } from '../base/bytes.ts';
 import { bytes, encode, struct } from '../base/codec.ts';
-import { Fault, invariant, Refusal } from '../base/errors.ts';
+import { invariant, joint, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
 import { point, scalar } from '../curve/secp256k1.ts';
 import { hedged } from '../protocol/hedged.ts';
@@ -47,7 +49,7 @@ export const viewOf = (
  * fault, sign again without the culprits in a new session.
  *
  * @throws Refusal when `signers` do not fit the key, the run, or this party.
- * @throws Fault naming all whose shares are wrong; without culprits when a signer worked on another message or other commitments.
+ * @throws Fault naming all whose shares are wrong, or who sent different commitments; without culprits when a signer worked on another message.
  */
 export async function sign(options: {
   rounds: Rounds;
@@ -77,21 +79,15 @@ export async function sign(options: {
     const view = viewOf(rounds.sid, share, message, commitments);
     const z = signShare(share, nonces, commitments, message);
     const answers = await rounds.broadcast(signatureShareRound, { z, view });
-    for (const [a, answer] of answers) {
-      if (!equalBytes(answer.view, view)) {
-        const { evidence } = rounds.fault(a, signatureShareRound, 'share made for another message or other commitments');
-        throw new Fault([], `parties ${rounds.me} and ${a} signed different messages or commitments`, evidence);
-      }
-    }
+    const others = [...answers].filter(([, answer]) => !equalBytes(answer.view, view)).map(([a]) => a);
+    if (others.length > 0) throw await rounds.differ(nonceRound, others, `parties ${rounds.me} and ${others.join(', ')} signed different messages or commitments`); // prettier-ignore
 
     const shares = new Map(signers.map((index, a) => [index, a === rounds.me ? z : answers.get(a)!.z]));
     const result = aggregate(share, commitments, message, shares);
     if (result.cheaters === undefined) return result.signature;
     invariant(!result.cheaters.includes(share.index), 'our own signature share does not verify');
     const culprits = result.cheaters.map((index) => signers.indexOf(index));
-    const faults = culprits.map((a) => rounds.fault(a, signatureShareRound, 'wrong signature share', 'signature-share'));
-    const claims = faults.flatMap(({ evidence }) => evidence.claims ?? []);
-    throw new Fault(culprits, 'wrong signature share', { ...faults[0]!.evidence, claims });
+    throw joint(culprits.map((a) => rounds.fault(a, signatureShareRound, 'wrong signature share', 'signature-share')));
   } finally {
     nonces.erase();
   }

@@ -30,7 +30,7 @@ describe('what the library exports', () => {
       'deriveShare', 'internalKey', 'keygen', 'outputKey', 'shareCodec', 'sign', 'signingSessionId',
     ]); // prettier-ignore
     expect(Object.keys(resharing).sort()).toEqual([
-      'approvalMessage', 'certificateCodec', 'checkCertificate', 'checkHeld', 'checkPlan', 'ofEcdsa', 'ofFrost', 'participants', 'planCodec', 'planHash',
+      'approvalMessage', 'certificateCodec', 'checkCertificate', 'checkPlan', 'ofEcdsa', 'ofFrost', 'participants', 'planCodec', 'planHash',
       'planQuorum', 'reshare', 'runId', 'toEcdsa', 'toFrost',
     ]); // prettier-ignore
   });
@@ -99,9 +99,15 @@ test('a Taproot key moves from 2-of-3 to 3-of-4 with one common party, and signs
     kind: 'reshare', keyId, scheme, publicKey, chainCode, internal, epoch, nextEpoch: epoch + 1,
     t, oldMembers: network.identities(old), X, sharers: [0, 2], nextT: 3, newMembers: network.identities(next), auxHash: new Uint8Array(),
   }; // prettier-ignore
-  resharing.checkPlan(plan, publicKey);
+  const heldBy = (index: number): library.resharing.Held => ({ share: shares[index]!, members: network.identities(old) });
   const ticket = { plan, nonce: random.bytes(16) };
-  const approvals = old.map((party, index) => ({ index, signature: network.sign(party, resharing.approvalMessage(ticket)) }));
+  // A plan that names another old committee than the node knows gets neither vote, nor run, nor belief: votes count by the keys that it names.
+  const foreign = { ...heldBy(0), members: network.identities([0, 1, 3]) };
+  expect(() => resharing.approvalMessage(ticket, foreign)).toThrow(Refusal);
+  const approvals = old.map((party, index) => ({
+    index,
+    signature: network.sign(party, resharing.approvalMessage(ticket, heldBy(index))),
+  }));
   const parties = resharing
     .participants(plan)
     .map((key) => [0, 1, 2, 3, 4, 5].find((k) => network.identities([k])[0]!.join() === key.join())!);
@@ -115,10 +121,13 @@ test('a Taproot key moves from 2-of-3 to 3-of-4 with one common party, and signs
       random,
       sign: (message) => network.sign(party, message),
       prepared: async (share) => void moved.set(party, share),
-      ...(old.includes(party) && { own: shares[party]! }),
+      ...(old.includes(party) && { own: heldBy(party) }),
     }),
   );
-  for (const certificate of certificates) expect(resharing.checkCertificate(certificate)).toEqual(resharing.runId(ticket));
+  expect(() => resharing.checkCertificate(certificates[0]!, foreign)).toThrow(Refusal);
+  expect(() => resharing.checkCertificate(certificates[0]!, { ticket: { ...ticket, nonce: random.bytes(16) } })).toThrow(Refusal);
+  expect(resharing.checkCertificate(certificates[0]!, heldBy(1))).toEqual(resharing.runId(ticket));
+  for (const certificate of certificates) expect(resharing.checkCertificate(certificate, { ticket })).toEqual(resharing.runId(ticket));
 
   const held = next.map((party) => resharing.toFrost(moved.get(party)!.key));
   const signers = [0, 1, 3];

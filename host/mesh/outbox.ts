@@ -9,7 +9,7 @@ import type { Frame, Mesh, NodeId } from './types.ts';
 export interface OutboxLimits {
   /** Milliseconds that the frames of a session are kept after its end. */
   readonly lingerMs: number;
-  /** Bytes of ended sessions that are kept, all together; the oldest go first. */
+  /** Bytes of ended sessions that are kept, all together; the oldest go first, and the one that ended last stays. */
   readonly lingerBytes: number;
 }
 
@@ -66,7 +66,8 @@ export class Outbox {
     this.#lingering += entry.bytes;
     for (const [oldest, { over }] of this.#entries) {
       if (this.#lingering <= this.#limits.lingerBytes) break;
-      if (over) this.#drop(oldest);
+      // Never the one that ends now: in a large committee an error round alone is above the limit, and its last words may not be on the link yet.
+      if (over && oldest !== session) this.#drop(oldest);
     }
     setTimeout(() => this.#drop(session), this.#limits.lingerMs).unref();
   }

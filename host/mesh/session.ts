@@ -7,7 +7,7 @@ import { encode } from '../base/codec.ts';
 import { Abandoned, Defect, Fault, Silence } from '../base/errors.ts';
 import { conflictingMessages } from '../protocol/signed.ts';
 import { MAX_BODY_BYTES, MAX_ROUND_BYTES } from './frame.ts';
-import type { MeshSession, NodeId } from './types.ts';
+import type { MeshSession, NodeId, Patience } from './types.ts';
 
 export interface SessionLimits {
   /** Different rounds that one party may send in one session. */
@@ -43,6 +43,8 @@ export interface SessionOptions {
   readonly members: readonly NodeId[];
   readonly me: number;
   readonly roundTimeoutMs: number;
+  readonly totalMs?: number | undefined;
+  readonly slow?: Patience | undefined;
   readonly limits: SessionLimits;
   readonly signal?: AbortSignal | undefined;
   /** Sends to the member at index `to`; never throws for a missing link. */
@@ -56,7 +58,10 @@ export class Session implements MeshSession {
   readonly #parties: Party[];
   readonly #waiters = new Map<string, Waiter>();
   readonly #onSignal: (() => void) | undefined;
+  readonly #opened = performance.now();
   #progress = performance.now();
+  /** When a slow round was first waited for: the time for all of them counts from then. */
+  #slowSince: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #due = 0;
   #over: Error | undefined;
@@ -189,8 +194,20 @@ export class Session implements MeshSession {
   #arm(): void {
     clearTimeout(this.#timer);
     if (this.#waiters.size === 0 || this.#over !== undefined) return;
-    this.#due = this.#progress + this.#o.roundTimeoutMs;
+    this.#due = this.#deadline();
     this.#timer = setTimeout(() => this.#expire(), Math.max(0, this.#due - performance.now()));
+  }
+
+  /**
+   * From the last progress, and never beyond the end of all: among those who make the progress may be the one that misbehaves, a message at a time.
+   * Slow rounds have more of both.
+   */
+  #deadline(): number {
+    const { roundTimeoutMs, totalMs = Infinity, slow } = this.#o;
+    const isSlow = slow !== undefined && [...this.#waiters.values()].some(({ round }) => round.startsWith(slow.prefix));
+    if (!isSlow) return Math.min(this.#progress + roundTimeoutMs, this.#opened + totalMs);
+    this.#slowSince ??= performance.now();
+    return Math.min(this.#progress + slow.roundTimeoutMs, this.#slowSince + slow.totalMs);
   }
 
   #expire(): void {

@@ -255,6 +255,56 @@ describe('the end', () => {
   });
 });
 
+describe('a party that sends one message at a time', () => {
+  /** Milliseconds until a receive of `round` fails, while the other party makes progress every 900 ms with messages that nobody asked for. */
+  async function heldBy(round: string, trickle = true): Promise<number> {
+    const { net, hubs, members } = setUp(2);
+    const sid = sidOf();
+    const slow = { prefix: 'slow/', roundTimeoutMs: 4_000, totalMs: 9_000 };
+    const [a, b] = hubs.map((hub) => hub.open({ sid, members, class: 'signing', roundTimeoutMs: 1_000, totalMs: 3_000, slow }));
+    let failed: unknown;
+    a!.receive(1, round).catch((error: unknown) => (failed = error));
+    const begin = performance.now();
+    for (let k = 0; failed === undefined && k < 200; k++) {
+      if (trickle && k % 9 === 8) b!.send(0, `${round}/${k}`, utf8('more'));
+      await net.settled();
+      await vi.advanceTimersByTimeAsync(100);
+    }
+    expect(failed).toBeInstanceOf(Silence);
+    return performance.now() - begin;
+  }
+
+  test('holds the others for the time of the whole session, not for that of every round', async () => {
+    expect(await heldBy('r1', false)).toBe(1_000);
+    expect(await heldBy('r1')).toBe(3_000);
+  });
+
+  test('has more of both in rounds that are slow by nature', async () => {
+    expect(await heldBy('slow/1', false)).toBe(4_000);
+    expect(await heldBy('slow/1')).toBe(9_000);
+  });
+});
+
+test('what a session said last goes out although it alone is above the bytes that are kept of ended ones', async () => {
+  const { net, open, hubs } = setUp(2, { lingerBytes: 10 });
+  const [before, sid] = [sidOf(), sidOf()];
+  const earlier = open(0, before);
+  earlier.send(1, 'r', new Uint8Array(8));
+  earlier.close();
+  await net.settled();
+  net.link(0, 1, false);
+  const session = open(0, sid);
+  session.send(1, 'r', utf8('a long last message'));
+  session.abort('the reason');
+  net.link(0, 1, true);
+  await net.settled();
+  const other = open(1, sid);
+  expect(said(await other.receive(0, 'r'))).toBe('a long last message');
+  await expect(other.receive(0, 'r2')).rejects.toMatchObject({ claim: 'the reason' });
+  // Of the one that ended before, nothing is sent again.
+  expect(hubs[1]!.statistics()).toMatchObject({ early: 1, duplicates: 0 });
+});
+
 describe('links', () => {
   test('a lost link is not the end: messages sent meanwhile, and those lost with it, arrive when it is back', async () => {
     const { net, hubs, open } = setUp(2);

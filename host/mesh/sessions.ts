@@ -134,7 +134,7 @@ export function createSessionHub(
   }
 
   return {
-    open({ sid, members, class: traffic, roundTimeoutMs, signal }) {
+    open({ sid, members, class: traffic, roundTimeoutMs, totalMs, slow, signal }) {
       if (sid.length !== SESSION_BYTES || sid.every((byte) => byte === 0))
         throw new Defect(`a session id has ${SESSION_BYTES} bytes, not all zero`);
       const id = hex(sid);
@@ -143,7 +143,8 @@ export function createSessionHub(
       if (me < 0 || new Set(members).size !== members.length || !members.every((node) => mesh.members.includes(node))) {
         throw new Defect(`the parties of a session are different members of the mesh, ${mesh.self} among them: ${members.join(', ')}`);
       }
-      if (!(roundTimeoutMs > 0)) throw new Defect('a session needs a time-out above 0');
+      if (![roundTimeoutMs, totalMs ?? 1, slow?.roundTimeoutMs ?? 1, slow?.totalMs ?? 1].every((ms) => ms > 0))
+        throw new Defect('a session needs a time-out above 0');
       signal?.throwIfAborted();
 
       const post = (to: NodeId, kind: string, round: string, body: Uint8Array) =>
@@ -152,6 +153,8 @@ export function createSessionHub(
         members,
         me,
         roundTimeoutMs,
+        totalMs,
+        slow,
         limits,
         signal,
         send: (to, round, message) => post(members[to]!, MESSAGE, round, message),

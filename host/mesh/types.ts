@@ -62,10 +62,18 @@ export interface MeshSession extends Channel {
   abort(claim: string): void;
 }
 
+/** Rounds whose messages take long to make, named by how they begin: the time to wait without progress, and for all of them together. */
+export interface Patience {
+  readonly prefix: string;
+  readonly roundTimeoutMs: number;
+  readonly totalMs: number;
+}
+
 export interface SessionHub {
   /**
    * Joins session `sid`. Frames that arrived earlier (a faster peer) are kept for it, within bounds. A receive throws Silence naming the party
-   * when `roundTimeoutMs` pass without progress of the session (progress: any message of it), and Abandoned when the peer aborted.
+   * when `roundTimeoutMs` pass without progress of the session (progress: any message of it), or `totalMs` since it was opened, and Abandoned when the
+   * peer aborted. `slow` rounds have limits of their own.
    * @throws Defect when the sid was used before by this process.
    */
   open(options: {
@@ -73,6 +81,8 @@ export interface SessionHub {
     members: readonly NodeId[];
     class: TrafficClass;
     roundTimeoutMs: number;
+    totalMs?: number;
+    slow?: Patience;
     signal?: AbortSignal;
   }): MeshSession;
 }

@@ -88,6 +88,11 @@ export interface Rounds {
   echo<T>(round: Round<T, 'echo'>, message: T): Promise<ReadonlyMap<number, T>>;
   broadcast<T>(round: Round<T, 'broadcast'>, message: T): Promise<ReadonlyMap<number, T>>;
   send<T>(round: Round<T, 'p2p'>, messages: ReadonlyMap<number, T>): Promise<ReadonlyMap<number, T>>;
+  /**
+   * After a round without echo in which this party and `others` find that they did not see the same: each side shows the signatures of what it saw.
+   * Resolves with the fault of whoever signed two messages, or does not show what it saw, or else with one that names nobody, for `reason`.
+   */
+  differ<T>(round: Round<T, 'broadcast'>, others: readonly number[], reason: string): Promise<Fault>;
   /** A fault of `culprit` about its message of `round`, with the signed message as evidence. `check` is what a third party can judge it by. */
   fault(culprit: number, round: AnyRound, reason: string, check?: string): Fault;
   /**
@@ -188,14 +193,17 @@ export function createRounds(options: {
 
   /**
    * The views of `others` differ from ours: who sent different messages, or says it saw another one than it can show? Each side shows the signatures
-   * of what it saw. Two of one author for different messages convict the author; a view that its own owner's list does not give convicts the owner.
+   * of what it saw. Two of one author for different messages convict the author; of an echoed round, a view that its own owner's list does not give
+   * convicts the owner.
    */
-  async function dispute(round: string, others: readonly number[]): Promise<Fault> {
+  async function dispute(round: string, others: readonly number[], echoed = true): Promise<Fault> {
     const mine = Array.from({ length: n }, (_, j) => log.find(round, j, EVERYBODY)!);
     const shown = seal(disputeName(round), EVERYBODY, encode(disputeCodec(n), mine));
     for (const to of peers) channel.send(to, disputeName(round), shown);
     const answers = await Promise.allSettled(others.map((from) => open(disputeName(round), disputeCodec(n), from, EVERYBODY)));
-    const found = answers.flatMap((answer, k) => (answer.status === 'fulfilled' ? compare(round, others[k]!, mine, answer.value) : []));
+    const found = answers.flatMap((answer, k) =>
+      answer.status === 'fulfilled' ? compare(round, others[k]!, mine, answer.value, echoed) : [],
+    );
     const claims = [...new Map(found.map((claim) => [`${claim.accused} ${claim.check}`, claim])).values()];
     const reason = `parties saw different messages in round ${round}`;
     if (claims.length > 0) {
@@ -214,8 +222,8 @@ export function createRounds(options: {
     owner: number,
     mine: readonly SignedMessage[],
     theirs: readonly { digest: Uint8Array; signature: Uint8Array }[],
+    echoed: boolean,
   ): Claim[] {
-    const view = log.find(echoName(round), owner, EVERYBODY)!.payload!;
     const signed = theirs.every(({ digest, signature }, j) =>
       identity.verify(j, signedDigest(sid, round, j, EVERYBODY, digest), signature),
     );
@@ -224,7 +232,10 @@ export function createRounds(options: {
       round,
       theirs.map(({ digest }) => digest),
     );
-    if (!signed || !equalBytes(own, view)) return [{ accused: owner, check: 'echo', round }];
+    // Without an echo there is nothing that the owner has signed of its view: a list with a false signature in it shows nothing.
+    if (!echoed && !signed) return [];
+    if (echoed && (!signed || !equalBytes(own, log.find(echoName(round), owner, EVERYBODY)!.payload!)))
+      return [{ accused: owner, check: 'echo', round }];
     return theirs.flatMap(({ digest, signature }, j) => {
       if (equalBytes(digest, mine[j]!.digest)) return [];
       log.add({ round, from: j, to: EVERYBODY, digest, signature });
@@ -261,6 +272,11 @@ export function createRounds(options: {
       }
       tracer.round(round.name, 'sent');
       return collect(round.name, round.codec, me);
+    },
+
+    async differ({ name }, others, reason) {
+      const fault = await dispute(name, others, false);
+      return fault.culprits.length > 0 ? fault : new Fault([], reason, { round: name, detail: reason });
     },
 
     fault: (culprit, { name, delivery }, reason, check) =>

@@ -202,8 +202,7 @@ export class KeySwitch {
       if (epoch !== undefined && move.to <= epoch) return;
       if (!prepared.some((entry) => entry.move.sid === move.sid)) this.#requireConcerned(value.ticket.plan, move);
       this.#file(value.ticket);
-      this.#certificates = [...this.#certificates, value];
-      await this.#store(certified(this.#state, move));
+      await this.#store(certified(this.#state, move), [...this.#certificates, value]);
       await this.#carryThrough(move);
     });
   }
@@ -268,10 +267,11 @@ export class KeySwitch {
   }
 
   /** Durable first, in memory afterwards: a write that fails leaves the state as it was, or, if it reached the disk, behind it until a restart. */
-  async #store(next: SwitchState): Promise<void> {
-    const papers = { tickets: this.#tickets, prepared: this.#prepared, certificates: this.#certificates };
+  async #store(next: SwitchState, certificates = this.#certificates): Promise<void> {
+    const papers = { tickets: this.#tickets, prepared: this.#prepared, certificates };
     await this.options.storage.writeRecord(encode(switchRecord, recordOf(next, papers)));
     this.#state = next;
+    this.#certificates = certificates;
   }
 
   #change<T>(work: () => Promise<T>): Promise<T> {

@@ -86,7 +86,8 @@ export interface Ticket {
   readonly plan: Plan;
   readonly nonce: Uint8Array;
 }
-export const ticket: Codec<Ticket> = struct({ plan, nonce: bytes(16) });
+export const NONCE_BYTES = 16;
+export const ticket: Codec<Ticket> = struct({ plan, nonce: bytes(NONCE_BYTES) });
 
 /** Nodes of the run, in its order: the sharers by old index, then the other members of O* by new index. */
 export const participants = ({ oldMembers, sharers, newMembers }: Plan): Uint8Array[] => {

@@ -10,7 +10,7 @@ import { participants, runId, type Ticket } from './plan.ts';
 import { reshare } from './reshare.ts';
 import { memberCommitment, reshareRounds, sharerCommitment } from './reshare-messages.ts';
 import type { Certificate } from './statements.ts';
-import { approve, makeCommittee, nodeOf, nodes, planOf, ticketOf, type Committee } from './testing/parties.ts';
+import { approve, keysOf, makeCommittee, nodeOf, nodes, planOf, ticketOf, type Committee } from './testing/parties.ts';
 
 /**
  * 2-of-3 → 3-of-3: nodes 0 to 2 share (parties 0 to 2), nodes 4, 1 and 5 receive (parties 3, 1 and 4). The liar is in the middle of both committees:
@@ -33,7 +33,7 @@ function session(committee: Committee, ticket: Ticket): Protocol<Certificate> {
         ticket,
         approvals,
         publicKey: ticket.plan.publicKey,
-        ...(old >= 0 && { own: committee.shares[old]! }),
+        ...(old >= 0 && { own: { share: committee.shares[old]!, members: keysOf(committee.members) } }),
         parameters: testParameters,
         random: seeded(`reshare fields ${party} ${hex(sid)}`),
         sign: (message) => nodeOf(keys[party]!).sign(message),

@@ -8,18 +8,30 @@
  *
  * The function ends with the certificate, or with a fault; what a node does with either is the switch's business (switch.ts).
  */
-import { equalBytes, xorBytes } from '../base/bytes.ts';
+import { equalBytes } from '../base/bytes.ts';
 import { Fault, invariant, Refusal } from '../base/errors.ts';
 import type { Random } from '../base/random.ts';
-import { evaluate, evaluateCommitment, interpolatePoint, lagrangeAtZero, shamirPoint, type Polynomial } from '../curve/polynomial.ts';
-import { G, modQ, mul, O, randomScalar, sum, type Point } from '../curve/secp256k1.ts';
-import { demand, verifyEach } from '../cggmp24/verify-each.ts';
+import { evaluate, interpolatePoint, lagrangeAtZero, shamirPoint, type Polynomial } from '../curve/polynomial.ts';
+import { G, modQ, mul, randomScalar, type Point } from '../curve/secp256k1.ts';
+import { blame, demand, verifyEach } from '../cggmp24/verify-each.ts';
 import type { Parameters } from '../proofs/parameters.ts';
 import * as sch from '../proofs/pi-sch.ts';
 import { hedged } from '../protocol/hedged.ts';
 import type { Rounds } from '../protocol/rounds.ts';
-import { Transcript } from '../protocol/transcript.ts';
-import { checkOwnShare, checkPlan, participants, planHash, rolesOf, runId, weighted, type Plan, type Ticket } from './plan.ts';
+import {
+  ACKNOWLEDGES,
+  commitmentsOf,
+  DEALS,
+  jointRandomness,
+  nextPublicShares,
+  opens,
+  OPENS,
+  outcome,
+  PROVES,
+  TAGS,
+  type Opened,
+} from './outcome.ts';
+import { checkHeld, checkOwnShare, checkPlan, participants, rolesOf, runId, weighted, type Held, type Ticket } from './plan.ts';
 import {
   memberCommitment,
   provenCoefficients,
@@ -40,8 +52,11 @@ export interface ReshareOptions {
   readonly approvals: readonly Statement[];
   /** The key that this node knows, or that its own configuration told it to join. */
   readonly publicKey: Point;
-  /** This node's share of epoch E, if it is of O and has one; every sharer does, and in a refresh everybody is one. */
-  readonly own?: SharedKey;
+  /**
+   * This node's share of epoch E, if it is of O and has one, with its committee as this node knows it from the making of the key; every sharer has one, and in
+   * a refresh everybody is one. Votes count by the keys that the plan names, so the plan is compared with both ({@link checkHeld}).
+   */
+  readonly own?: Held;
   readonly parameters: Parameters;
   readonly random: Random;
   readonly sign: Sign;
@@ -74,7 +89,7 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
   const { roles, w } = begin(options);
   const { sharer: i, member: j } = roles[me]!;
   // What a sharer draws hides its share: one repetition of g_i's coefficients in two plans would give w_i away.
-  const random = own === undefined ? options.random : hedged(options.random, own.x, sid);
+  const random = own === undefined ? options.random : hedged(options.random, own.share.x, sid);
   const messages = reshareRounds(plan);
   const proven = provenCoefficients(plan);
   const sharerParty = (index: number): number => roles.findIndex(({ sharer }) => sharer === index);
@@ -105,21 +120,22 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
 
   // Round 3. (1) every V opens, to vectors of exactly the planned lengths.
   await verifyEach(rounds, {
-    'V = Com(sid, i, S_i, A_i, Y_i, rid_i; u_i), Com(sid, j, Y_j, A_j, rid_j; u_j)': {
+    opening: {
       round: messages.open,
-      verify: (p) => demand(opens(sid, roles[p]!, commitments.get(p)!, openings.get(p)!), 'the opening matches the commitment'),
+      verify: (p) => demand(opens(sid, roles[p]!, commitments.get(p)!, openings.get(p)!), OPENS),
     },
   });
-  const sharers = new Map(plan.sharers.map((a) => [a, a === i ? own_i! : openings.get(sharerParty(a))!.sharer!]));
-  const members = plan.newMembers.map((_, b) => (b === j ? own_j! : openings.get(memberParty(b))!.member!));
-  // rid = ⊕ of all rid_i and rid_j
-  const rid = [...sharers.values(), ...members].map((opening) => opening.rid).reduce(xorBytes);
-  const masks: MaskContext = { tag: plan.kind === 'refresh' ? 'refresh-mask/v1' : 'reshare-mask/v1', sid, rid };
-  // S_{i,0} = λ_i·X_i (2), or O in a refresh.
-  const W = weighted(plan);
-  const S = new Map([...sharers].map(([a, opening]) => [a, [plan.kind === 'refresh' ? O : W.get(a)!, ...opening.S]]));
+  const opened: Opened = {
+    sharers: new Map(plan.sharers.map((a) => [a, a === i ? own_i! : openings.get(sharerParty(a))!.sharer!])),
+    members: plan.newMembers.map((_, b) => (b === j ? own_j! : openings.get(memberParty(b))!.member!)),
+  };
+  const { sharers, members } = opened;
+  const rid = jointRandomness(opened);
+  const masks: MaskContext = { tag: TAGS[plan.kind].mask, sid, rid };
+  // (2)
+  const S = commitmentsOf(plan, opened);
   const positionOf = (a: number): number => plan.sharers.indexOf(a);
-  const label = plan.kind === 'refresh' ? 'sch-refresh' : 'sch-reshare';
+  const label = TAGS[plan.kind].proof;
   const coefficient = (a: number, k: number): sch.Context => ({ sid, prover: a, label, index: k, rid });
   const mine =
     i === undefined
@@ -138,7 +154,7 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
       verify: (p) => {
         const { sharer: a } = roles[p]!;
         const deal = dealt.get(p)!.sharer;
-        demand((deal !== undefined) === (a !== undefined), 'sharers deal, and nobody else');
+        demand((deal !== undefined) === (a !== undefined), DEALS);
         if (a === undefined || deal === undefined) return;
         for (const [at, k] of proven.entries())
           sch.verify({ X: S.get(a)![k]! }, { A: sharers.get(a)!.A[at]!, z: deal.psi[at]! }, coefficient(a, k));
@@ -157,13 +173,9 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
         }));
   const complaints = j === undefined ? [] : received.filter(({ a, v }) => !fits(v, S.get(a)!, j)).map(({ a, y }) => ({ against: a, y }));
   // (5) Σ S_{i,0} = PK is checkPlan's, since S_{i,0} comes from the plan.
-  // (6) x*_j = Σ v_i;  X*_k = Σ_i Σ_m I*(k)^m·S_{i,m};  in a refresh on top of x_j and X_k
-  const total = Array.from({ length: plan.nextT }, (_, k) => sum([...S.values()].map((points) => points[k]!)));
-  const nextX = plan.newMembers.map((_, b) => {
-    const dealtPoint = evaluateCommitment(total, shamirPoint(b));
-    return plan.kind === 'refresh' ? plan.X[b]!.add(dealtPoint) : dealtPoint;
-  });
-  const x = modQ(received.reduce((value, { v }) => value + v, 0n) + (plan.kind === 'refresh' ? own!.x : 0n));
+  // (6) x*_j = Σ v_i, in a refresh on top of x_j
+  const nextX = nextPublicShares(plan, S);
+  const x = modQ(received.reduce((value, { v }) => value + v, 0n) + (plan.kind === 'refresh' ? own!.share.x : 0n));
   const digest = outcome(sid, plan, nextX);
   const knows = (b: number): sch.Context => ({ sid, prover: b, label: 'sch-new', rid });
   const psi =
@@ -184,11 +196,11 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
       verify: (p) => {
         const { member: b } = roles[p]!;
         const response = results.get(p)!.psi;
-        demand((response !== undefined) === (b !== undefined), 'new members prove their share, and nobody else');
+        demand((response !== undefined) === (b !== undefined), PROVES);
         if (b !== undefined) sch.verify({ X: nextX[b]! }, { A: members[b]!.A, z: response! }, knows(b));
       },
     },
-    D: { round: messages.result, verify: (p) => demand(equalBytes(results.get(p)!.digest, digest), 'D is equal') },
+    confirmation: { round: messages.result, verify: (p) => demand(equalBytes(results.get(p)!.digest, digest), 'D is equal') },
   });
   const points = plan.newMembers.slice(0, plan.nextT).map((_, b) => b);
   invariant(
@@ -208,12 +220,12 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
   const acks = await rounds.broadcast(messages.ack, { signature });
   const message = ackMessage(sid, plan.nextEpoch, digest);
   await verifyEach(rounds, {
-    ACK: {
+    ack: {
       round: messages.ack,
       verify: (p) => {
         const { member: b } = roles[p]!;
         const theirs = acks.get(p)!.signature;
-        demand((theirs !== undefined) === (b !== undefined), 'new members acknowledge, and nobody else');
+        demand((theirs !== undefined) === (b !== undefined), ACKNOWLEDGES);
         if (b !== undefined)
           demand(stated(plan.newMembers, message, { index: b, signature: theirs! }), 'ACK_j signs (reshare-ack, sid, E*, D)');
       },
@@ -232,22 +244,21 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
       list.map(({ against: a, y }) => {
         const { member: b } = roles[p]!;
         const opening = sharers.get(a);
-        const unfounded = { culprit: p, round: messages.result, reason: `the complaint of party ${p} against sharer ${a} does not hold` };
+        const reason = `the complaint of party ${p} against sharer ${a} does not hold`;
+        const unfounded = { peer: p, round: messages.result, check: 'complaint', reason };
         if (b === undefined || opening === undefined) return unfounded;
         const disputed = { S: S.get(a)!, dealerY: opening.Y[b]!, C: C.get(a)![b]!, receiverY: members[b]!.Y[positionOf(a)]! };
         return judge(masks, a, b, disputed, y) === 'receiver'
           ? unfounded
           : {
-              culprit: sharerParty(a),
+              peer: sharerParty(a),
               round: messages.deal,
+              check: `share/${b}`,
               reason: `the sub-share of sharer ${a} for member ${b} does not fit its commitment`,
             };
       }),
     );
-    const culprits = [...new Set(verdicts.map(({ culprit }) => culprit))].sort((a, b) => a - b);
-    const { culprit, round } = verdicts[0]!;
-    const reason = verdicts.map((verdict) => verdict.reason).join('; ');
-    return new Fault(culprits, reason, rounds.fault(culprit, round, reason).evidence);
+    return blame(rounds, verdicts);
   }
 
   function begin({ publicKey, parameters }: ReshareOptions) {
@@ -260,44 +271,16 @@ export async function reshare(options: ReshareOptions): Promise<Certificate> {
     checkApprovals(ticket, approvals, sid);
     const all = keys.map((key) => rolesOf(plan, key));
     const role = all[me]!.sharer;
-    if (own !== undefined) checkOwnShare(plan, own, identity);
+    if (own !== undefined) {
+      checkHeld(plan, own);
+      checkOwnShare(plan, own.share, identity);
+    }
     if (role === undefined) return { roles: all, w: 0n };
     if (own === undefined) throw new Refusal('plan', 'sharers', 'this node has no share to deal', 'leave it out of the sharers', 409);
     // w_i·G = W_i: a node whose stored share fails this stays out of H.
-    const weight = modQ(lagrangeAtZero(plan.sharers.map(shamirPoint), shamirPoint(role)) * own.x);
+    const weight = modQ(lagrangeAtZero(plan.sharers.map(shamirPoint), shamirPoint(role)) * own.share.x);
     if (weight === 0n || !mul(G, weight).equals(weighted(plan).get(role)!))
       throw new Refusal('plan', 'sharers', 'the share of this node is damaged', 'leave it out of the sharers; it can be a new member', 409);
     return { roles: all, w: plan.kind === 'refresh' ? 0n : weight };
   }
 }
-
-function opens(
-  sid: Uint8Array,
-  { sharer: i, member: j }: { sharer: number | undefined; member: number | undefined },
-  V: { sharer: Uint8Array | undefined; member: Uint8Array | undefined },
-  opening: { sharer: SharerOpening | undefined; member: MemberOpening | undefined },
-): boolean {
-  const one = <T>(
-    index: number | undefined,
-    committed: Uint8Array | undefined,
-    opened: T | undefined,
-    again: (index: number, opened: T) => Uint8Array,
-  ) =>
-    index === undefined
-      ? committed === undefined && opened === undefined
-      : committed !== undefined && opened !== undefined && equalBytes(committed, again(index, opened));
-  return (
-    one(i, V.sharer, opening.sharer, (index, opened) => sharerCommitment(sid, index, opened)) &&
-    one(j, V.member, opening.member, (index, opened) => memberCommitment(sid, index, opened))
-  );
-}
-
-/** D = SHA-256(T("reshare-out/v1"), B(sid), plan, P(PK), L(P(X*_k)), B(aux hash)) */
-const outcome = (sid: Uint8Array, plan: Plan, nextX: readonly Point[]): Uint8Array =>
-  new Transcript('reshare-out/v1')
-    .bytes(sid)
-    .bytes(planHash(plan))
-    .point(plan.publicKey)
-    .list(nextX, (hash, X_k) => hash.point(X_k))
-    .bytes(plan.auxHash)
-    .digest();

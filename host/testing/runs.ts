@@ -182,7 +182,7 @@ export async function reshareRun(keys: readonly KeyShare[], parameters: Paramete
     const own = keys[index];
     return reshare({
       rounds, ticket, approvals, publicKey, parameters, random, sign: nodes[index]!.sign, prepared: () => Promise.resolve(),
-      ...(own !== undefined && { own: ofEcdsa(own) }),
+      ...(own !== undefined && { own: { share: ofEcdsa(own), members: keysOf(PARTIES) } }),
     }); // prettier-ignore
   });
   return { ...run, ticket, approvals };

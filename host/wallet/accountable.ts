@@ -25,13 +25,18 @@ export async function leavingEvidence<T>(
   try {
     return await accountable({ rounds, session, core, random, parametersOf: () => parameters }, protocol);
   } catch (error) {
-    if (error instanceof Fault) for (const file of error.evidence.files ?? []) await keep(context, session, parties, file);
+    if (error instanceof Fault) for (const file of error.evidence.files ?? []) await keepEvidence(context, session, parties, file);
     throw error;
   }
 }
 
 /** A disk or a database that fails hides no fault: the error of the run is what its caller gets. */
-async function keep(context: WalletContext, session: SessionFacts, parties: readonly NodeId[], file: Uint8Array): Promise<void> {
+export async function keepEvidence(
+  context: WalletContext,
+  session: SessionFacts,
+  parties: readonly NodeId[],
+  file: Uint8Array,
+): Promise<void> {
   const { accused, check, round } = readEvidence(file).claim;
   const node = parties[accused]!;
   const sid = hex(sessionId(session.binding));

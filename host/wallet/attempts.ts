@@ -21,9 +21,14 @@ import type { Nonces } from './nonces.ts';
 import type { Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import { MAX_ATTEMPTS, NO_NONCES, NO_PRESIGNATURE, signMethod, type Signer } from './signer.ts';
+import type { Standing } from './standing.ts';
 
-/** One answer to a request for signatures, by mode. */
-const ANSWER_MS = { pool: 5_000, interactive: 60_000, frost: 15_000 } as const;
+/** One answer to a request for signatures in one round. */
+const ANSWER_MS = 5_000;
+/** A whole session, with all inputs; and more when it has come to the error rounds, which have limits of their own (signer.ts). */
+const SESSION_MS = { interactive: 60_000, frost: 15_000 } as const;
+/** Signers in an error round answer when they have verified all proofs, at their own pace; this node does not wait for them once it has. */
+const ERROR_ROUND_MS = 5 * 60_000;
 /** After a session has failed here, time for the others to say how it ended for them. */
 const REASON_MS = 1_500;
 /** How long further votes are waited for when those who approved cannot sign. */
@@ -53,16 +58,27 @@ interface Plan {
 /** Each signer answers for itself with its part, and this node puts them together; otherwise they run a session. */
 const inOneRound = ({ mode, commitments }: Plan): boolean => mode === 'pool' || commitments !== undefined;
 
-/** What the tries for one payment have taught. */
+/** What the tries for one payment have taught; the next payments know it as the standing of the nodes. */
 class Experience {
   /** They were silent, refused, or sent what was wrong: not asked again for this payment. */
   readonly excluded = new Set<NodeId>();
   /** Named by others, or gone without a reason that this node could check: asked last. */
   readonly suspicion = new Map<NodeId, number>();
 
-  suspect(node: NodeId | undefined): void {
-    if (node !== undefined) this.suspicion.set(node, (this.suspicion.get(node) ?? 0) + 1);
+  constructor(private readonly standing: Standing) {}
+
+  exclude(node: NodeId): void {
+    this.excluded.add(node);
+    this.standing.note([node]);
   }
+  suspect(node: NodeId | undefined): void {
+    if (node === undefined) return;
+    this.suspicion.set(node, (this.suspicion.get(node) ?? 0) + 1);
+    this.standing.note([node]);
+  }
+  /** Who has the least against it comes first. */
+  readonly order = (a: NodeId, b: NodeId): number =>
+    (this.suspicion.get(a) ?? 0) - (this.suspicion.get(b) ?? 0) || this.standing.of(a) - this.standing.of(b);
 }
 
 export class Attempts {
@@ -73,12 +89,13 @@ export class Attempts {
     private readonly openings: Openings,
     private readonly nonces: Nonces,
     private readonly signer: Signer,
+    private readonly standing: Standing,
   ) {}
 
   async sign(pending: Pending): Promise<Signed | NotSigned> {
     const { context } = this;
     const { key } = pending;
-    const experience = new Experience();
+    const experience = new Experience(this.standing);
     const problems: string[] = [];
     let exposed = false;
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -123,7 +140,7 @@ export class Attempts {
   }
 
   /** Who signs, and how: from the pool when all that the proposal names have opened, interactively otherwise. */
-  #plan(pending: Pending, { excluded, suspicion }: Experience): Plan | undefined {
+  #plan(pending: Pending, { excluded, order }: Experience): Plan | undefined {
     const { context } = this;
     const { key, ballot, stock } = pending;
     const reachable = online(context);
@@ -136,7 +153,7 @@ export class Attempts {
       return { mode: 'pool', signers: stock.signers, nodes: stock.nodes };
     const others = able
       .filter((node) => node !== context.self)
-      .sort((a, b) => (suspicion.get(a) ?? 0) - (suspicion.get(b) ?? 0))
+      .sort(order)
       .slice(0, key.share.t - 1);
     const signers = [context.self, ...others].map((node) => key.committee.indexOf(node)).sort((a, b) => a - b);
     const mode = key.protocol === 'frost' ? 'frost' : 'interactive';
@@ -150,6 +167,16 @@ export class Attempts {
   }
 
   async #attempt(pending: Pending, plan: Plan, attempt: number, experience: Experience): Promise<SignedPayment> {
+    // Whoever has not answered when this try is over is not waited for.
+    const over = new AbortController();
+    try {
+      return await this.#ask(pending, plan, attempt, experience, over.signal);
+    } finally {
+      over.abort();
+    }
+  }
+
+  async #ask(pending: Pending, plan: Plan, attempt: number, experience: Experience, over: AbortSignal): Promise<SignedPayment> {
     const { context } = this;
     const { certificate } = pending.ballot;
     invariant(certificate !== undefined, 'a payment is signed after a quorum has approved it');
@@ -163,12 +190,16 @@ export class Attempts {
       commitments: (plan.commitments ?? []).map((list) => list.map(({ D, E }) => ({ D, E }))),
     };
     const lost = new AbortController();
+    const limit = plan.mode === 'pool' ? ANSWER_MS : SESSION_MS[plan.mode];
+    const late = () => lost.abort(new Unavailable('signers', `no signature within ${limit / 1000} s`, 'ask other signers'));
+    const timer = setTimeout(late, limit);
     const ask = async (node: NodeId): Promise<Uint8Array[]> => {
       try {
         return (
           await context.calls.call(node, signMethod, request, {
-            timeoutMs: ANSWER_MS[inOneRound(plan) ? 'pool' : plan.mode],
+            timeoutMs: inOneRound(plan) ? ANSWER_MS : ERROR_ROUND_MS,
             class: 'signing',
+            signal: over,
           })
         ).results;
       } catch (error) {
@@ -179,10 +210,11 @@ export class Attempts {
     };
     // The others first: they work while this node does its own part.
     const asked = plan.nodes.map((node) => (node === context.self ? undefined : ask(node)));
-    const own = this.signer.sign(context.self, request, lost.signal);
+    const own = this.signer.sign(context.self, request, { signal: lost.signal, errorRound: () => clearTimeout(timer) });
     const answers = asked.map((answer) => answer ?? own.then(({ results }) => results));
     const settled = Promise.allSettled(answers);
     const [given] = await Promise.allSettled([own]);
+    clearTimeout(timer);
     if (!inOneRound(plan) && given.status === 'fulfilled') return this.#fromSession(pending, plan, given.value.results);
 
     // In a session everybody hears soon that it has failed; in one round each signer answers for itself.
@@ -210,7 +242,7 @@ export class Attempts {
     if (node === self) {
       // What this node has verified, or waited for, itself.
       if (reason instanceof Fault)
-        for (const position of reason.culprits) if (nodes[position] !== self) experience.excluded.add(nodes[position]!);
+        for (const position of reason.culprits) if (nodes[position] !== self) experience.exclude(nodes[position]!);
       if (reason instanceof Abandoned) experience.suspect(nodes[reason.by]);
       return;
     }
@@ -221,7 +253,7 @@ export class Attempts {
       // It may be right about the party that it names, or be the one that misbehaves; neither can be told from here.
       if (reason.culprits.length > 0) experience.suspect(node);
       for (const position of reason.culprits) if (nodes[position] !== self) experience.suspect(nodes[position]);
-    } else experience.excluded.add(node);
+    } else experience.exclude(node);
   }
 
   #fromSession(pending: Pending, { mode }: Plan, signatures: readonly Uint8Array[]): SignedPayment {
@@ -256,7 +288,7 @@ export class Attempts {
         if (error instanceof Fault) {
           for (const position of error.culprits) {
             const node = nodes[position]!;
-            experience.excluded.add(node);
+            experience.exclude(node);
             await this.#accuse(pending, node, error, [
               pending.stock!.presignatures[input]!,
               results[position]?.[input] ?? new Uint8Array(),
@@ -290,7 +322,7 @@ export class Attempts {
       }
       const fault = new Fault(result.cheaters.map((index) => signers.indexOf(index)), 'wrong signature share', { round: 'frost-sign/share', detail: 'z_j·G = ±(D_j + ρ_j·E_j) + λ_j·c·Y_j does not hold' }); // prettier-ignore
       for (const position of fault.culprits) {
-        experience.excluded.add(nodes[position]!);
+        experience.exclude(nodes[position]!);
         const { D, E } = list[position]!;
         await this.#accuse(pending, nodes[position]!, fault, [D.toBytes(true), E.toBytes(true), given[position]!]);
       }

@@ -4,7 +4,7 @@
  */
 import { encode } from '../base/codec.ts';
 import { hex, utf8 } from '../base/bytes.ts';
-import { Defect, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
+import { Abandoned, Defect, Fault, invariant, Refusal, Unavailable } from '../base/errors.ts';
 import { auxInfo } from '../cggmp24/aux-info.ts';
 import { keygen as ecdsaKeygen } from '../cggmp24/keygen.ts';
 import { presignBatch } from '../cggmp24/presign.ts';
@@ -26,6 +26,7 @@ import type { Keyring } from './keyring.ts';
 import { accepted, auxAnswer, auxQuery, cancellation, invitation, type Invitation } from './messages.ts';
 import type { CeremonyRow } from '../storage/records/operations.ts';
 import type { Pools } from './pools.ts';
+import type { Standing } from './standing.ts';
 import { walletInfo } from './accounts.ts';
 import type { CeremonyInfo, Protocol } from './types.ts';
 
@@ -64,6 +65,7 @@ export class Ceremonies {
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
     private readonly pools: Pools,
+    private readonly standing: Standing,
   ) {}
 
   /** Answers invitations of other nodes. Registered before the mesh starts. */
@@ -302,6 +304,7 @@ export class Ceremonies {
       return result;
     } catch (error) {
       const culprits = error instanceof Fault ? error.culprits.map((index) => parties[index]!) : [];
+      this.standing.note(error instanceof Abandoned ? [parties[error.by]!] : culprits.filter((node) => node !== context.self));
       const message = error instanceof Error ? error.message : String(error);
       context.logger.warn({ ceremony: id, kind, culprits, error: message }, 'ceremony failed');
       await this.#finish(id, { status: 'failed', culprits, error: message }).catch((failure: unknown) =>

@@ -13,3 +13,14 @@ test('a plan is refused at once for who brought it and for new members; for othe
   now++;
   expect([ask('node-3'), ask('node-1', 'b')]).toEqual([true, false]);
 });
+
+test('a node gets eight refusals in an hour, so that made-up tries displace no true one', () => {
+  let now = 0;
+  const given = new GivenUp(() => now);
+  const granted = (from: string, times: number) => Array.from({ length: times }, () => given.grant(from)).filter(Boolean).length;
+  expect([granted('node-1', 20), granted('node-2', 3)]).toEqual([8, 3]);
+  now = 60 * 60_000 - 1;
+  expect(granted('node-1', 1)).toBe(0);
+  now++;
+  expect(granted('node-1', 20)).toBe(8);
+});

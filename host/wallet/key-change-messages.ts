@@ -41,6 +41,8 @@ const declineRequest = versioned(1, struct({ ticket }));
 const statementAnswer = versioned(1, struct({ statement }));
 const refusalNotice = versioned(1, struct({ ticket, statement }));
 const certificateNotice = versioned(1, struct({ certificate }));
+const erasedQuery = versioned(1, struct({ walletId: uuid, sid: bytes(32) }));
+const erasedAnswer = versioned(1, struct({ statement: optional(statement) }));
 const committedNotice = versioned(1, struct({ walletId: uuid, sid: bytes(32), statement }));
 
 export const methods = {
@@ -53,4 +55,5 @@ export const methods = {
   refused: method('keys.refused', refusalNotice, accepted),
   certified: method('keys.certified', certificateNotice, accepted),
   committed: method('keys.committed', committedNotice, accepted),
+  erased: method('keys.erased', erasedQuery, erasedAnswer),
 };

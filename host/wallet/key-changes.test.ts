@@ -1,7 +1,15 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { Refusal, Unavailable } from '../base/errors.ts';
-import type { Ticket } from '../resharing/plan.ts';
+import { systemRandom } from '../base/random.ts';
+import { verifyEvidence } from '../evidence/index.ts';
+import { method } from '../mesh/calls.ts';
+import { NonceStock } from '../presign/nonces.ts';
+import { runId, type Ticket } from '../resharing/plan.ts';
+import { refusalMessage } from '../resharing/statements.ts';
 import { methods } from './key-change-messages.ts';
+import { noncesRequest, noncesResponse } from './messages.ts';
 import { inState, RECIPIENT, startCluster, until, type TestCluster, type TestNode } from './testing/cluster.ts';
 
 let cluster: TestCluster;
@@ -56,9 +64,20 @@ describe('a refresh', () => {
     await pay(nodes[0], id);
   });
 
-  test('of a FROST key, twice', async () => {
+  test('of a FROST key, twice; nonces that were prepared in the old epoch are erased', async () => {
+    const prepare = vi.spyOn(NonceStock.prototype, 'prepare');
+    const ask = method('frost.nonces', noncesRequest, noncesResponse);
+    const pools = nodes.map(({ pool }) => pool as { target: number });
+    for (const pool of pools) pool.target = 2;
+    for (const to of ['node-2', 'node-3'])
+      await nodes[0].calls.call(to, ask, { walletId: frost.wallet_id, epoch: 0, count: 2, fresh: systemRandom.bytes(32) });
+    for (const pool of pools) pool.target = 0;
+    const stocks = prepare.mock.contexts as NonceStock[];
+    prepare.mockRestore();
+    expect(stocks.map(({ size }) => size)).toEqual([2, 2]);
     await nodes[0].service.refreshKey(frost.wallet_id);
     await inEpoch(nodes.slice(0, 3), frost.wallet_id, 1, 'erased');
+    expect(stocks.map(({ size }) => size)).toEqual([0, 0]);
     await nodes[2].service.refreshKey(frost.wallet_id);
     await inEpoch(nodes.slice(0, 3), frost.wallet_id, 2, 'erased');
     await pay(nodes[1], frost.wallet_id);
@@ -152,5 +171,71 @@ describe('resharing', () => {
     await pay(nodes[3], id);
     await cluster.restart(3);
     await pay(nodes[1], id);
+  });
+
+  test('goes on when a node that leaves gives false acknowledgements for others to those that put the certificate together', async () => {
+    const id = frost.wallet_id;
+    const { epoch } = await nodes[1].service.keyStatus(id);
+    const members = nodes.slice(0, 3);
+    // The disks of those that stay fail when the certificate comes: they are PREPARED, and their ACKs are out.
+    const healed = members.map(({ vault }) => {
+      const put = vault.put.bind(vault);
+      let prepared = -1;
+      vault.put = (kind, name, content) => {
+        if (kind === 'pending-key') prepared = 0;
+        if (kind === 'key-switch' && name === id && prepared >= 0 && ++prepared > 1)
+          return Promise.reject(new Unavailable('disk', 'the disk is gone', 'wait'));
+        return put(kind, name, content);
+      };
+      return () => void (vault.put = put);
+    });
+    const wanted = { threshold: 2, nodes: members.map((node) => node.id) };
+    await agree(nodes, frost, wanted.threshold, wanted.nodes);
+    const untold = () => nodes[3].log.filter((line) => line.includes('did not take the certificate')).length;
+    const before = untold();
+    await expect(nodes[1].service.reshareKey(id, wanted)).rejects.toThrow();
+    // The one that leaves has the certificate, and has told it in vain.
+    await until(() => untold() === before + 3, 'the certificate to be told');
+    await until(async () => (await Promise.all(members.map((node) => node.service.keyStatus(id).catch(() => undefined)))).every((key) => key?.state === 'prepared'), 'all to be prepared'); // prettier-ignore
+    for (const heal of healed) heal();
+    nodes[3].misbehaves.set('keys.ask', (from) => {
+      const ack = { index: from === 'node-2' ? 2 : 1, signature: new Uint8Array(64) };
+      return Promise.resolve({ certificates: [], refusal: undefined, ack, committed: undefined });
+    });
+    // And it speaks for another of those who have destroyed their old shares, not for itself.
+    nodes[3].misbehaves.set('keys.erased', () => Promise.resolve({ statement: { index: 0, signature: new Uint8Array(64) } }));
+    await cluster.restart(1);
+    await inEpoch(members, id, epoch + 1, 'erased');
+    await pay(nodes[0], id);
+    expect(await nodes[0].service.keyStatus(id)).toMatchObject({ erased_nodes: ['node-2', 'node-3'], erasures_needed: 1 });
+  });
+});
+
+describe('after a change', () => {
+  const ticket = async (): Promise<Ticket> => {
+    const { certificates } = await nodes[0].calls.call('node-2', methods.ask, {
+      walletId: frost.wallet_id,
+      epoch: undefined,
+      ticket: undefined,
+    });
+    return certificates.at(-1)!.ticket;
+  };
+
+  test('the status names all old members that say, signed, that they have destroyed their shares', async () => {
+    const erased = async () => (await nodes[0].service.keyStatus(frost.wallet_id)).erased_nodes.join();
+    await until(async () => (await erased()) === 'node-2,node-3,node-4', 'the word of node-4');
+  });
+
+  test('a new member that has acknowledged and then refuses is proven to have signed both', async () => {
+    const of = await ticket();
+    const { identity } = nodes[2];
+    const statement = { index: 2, signature: identity.sign(refusalMessage(runId(of, nodes[2].context.parameters))) };
+    await nodes[2].calls.call('node-2', methods.refused, { ticket: of, statement });
+    const folder = join(nodes[1].folder, 'evidence');
+    const [name] = await readdir(folder);
+    expect(name).toMatch(/^node-3-/);
+    const verdict = await verifyEvidence(new Uint8Array(await readFile(join(folder, name!))), { core: cluster.core });
+    expect(verdict).toMatchObject({ verdict: 'proven', check: 'equivocal-ack', identity: Buffer.from(identity.publicKey).toString('hex') });
+    expect((await nodes[1].service.keyStatus(frost.wallet_id)).state).toBe('erased');
   });
 });

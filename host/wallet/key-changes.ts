@@ -15,6 +15,7 @@ import { approvalMessage, planQuorum, stated, type Statement } from '../resharin
 import { nextEpoch } from '../resharing/switch.ts';
 import { keyOfPlan, publicKeyOf } from './accounts.ts';
 import type { Ceremonies } from './ceremonies.ts';
+import type { Erasures } from './erasures.ts';
 import { online, type WalletContext } from './context.ts';
 import { methods } from './key-change-messages.ts';
 import { sharedOf, textOf, type KeySwitches } from './key-switches.ts';
@@ -37,6 +38,7 @@ export class KeyChanges {
     private readonly keyring: Keyring,
     private readonly ceremonies: Ceremonies,
     private readonly switches: KeySwitches,
+    private readonly erasures: Erasures,
   ) {}
 
   serve(): void {
@@ -78,6 +80,7 @@ export class KeyChanges {
     if (key === undefined && epoch === undefined) throw unknownWallet(walletId);
     const waiting = change.waiting();
     const last = change.certificates.at(-1)?.ticket.plan;
+    const erasures = await this.erasures.of(walletId);
     return {
       wallet_id: walletId,
       epoch: epoch ?? 0,
@@ -89,6 +92,8 @@ export class KeyChanges {
       committed_nodes:
         committed === undefined || last === undefined ? [] : committed.by.map((j) => this.switches.nodesOf(last.newMembers)[j]!),
       old_shares: [...retained],
+      erased_nodes: erasures?.nodes ?? [],
+      erasures_needed: erasures?.needed ?? null,
     };
   }
 
@@ -250,7 +255,7 @@ export class KeyChanges {
     await change.begin(ticket, approvals, sharer !== undefined);
     switches.hold(walletId, change);
     const { sid } = change.moveOf(ticket);
-    const facts = { binding: runBinding(ticket, context.parameters) };
+    const facts = { binding: runBinding(ticket, context.parameters), plan };
     const prepared = async (share: NewShare): Promise<void> => {
       const content = sealable(walletKeyOf(share, { ...description, walletId, committee: nodes }, plan));
       keyring.frozen.add(walletId);
@@ -266,7 +271,7 @@ export class KeyChanges {
             ticket,
             approvals,
             publicKey,
-            ...(key !== undefined && { own: sharedOf(key) }),
+            ...(key !== undefined && { own: switches.heldOf(key) }),
             parameters: context.parameters,
             random: context.random,
             sign: (message) => context.identity.sign(message),

@@ -8,11 +8,12 @@ import { decode, encode } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { KeySwitch } from '../resharing/key-switch.ts';
-import { rolesOf, type Plan, type Ticket } from '../resharing/plan.ts';
+import { checkHeld, checkPlan, rolesOf, type Held, type Plan, type Ticket } from '../resharing/plan.ts';
 import { ofEcdsa, ofFrost, type SharedKey } from '../resharing/shared-key.ts';
 import { ackMessage, committedMessage, refusalMessage, stated, type Certificate, type Statement } from '../resharing/statements.ts';
 import { vaultStorage } from '../resharing/vault-storage.ts';
 import { publicKeyOf } from './accounts.ts';
+import { Acknowledgements } from './acknowledgements.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import { consent as consentCodec, methods, type Consent } from './key-change-messages.ts';
@@ -35,6 +36,7 @@ export class KeySwitches {
   /** Wallets whose change runs here now. */
   readonly running = new Set<string>();
   readonly #givenUp: GivenUp;
+  readonly #stated: Acknowledgements;
   #timer: NodeJS.Timeout | undefined;
   #looking: Promise<void> = Promise.resolve();
   #first = true;
@@ -47,6 +49,7 @@ export class KeySwitches {
     private readonly nonces: Nonces,
   ) {
     this.#givenUp = new GivenUp(context.clock);
+    this.#stated = new Acknowledgements(context);
   }
 
   /** Carries through what a crash interrupted, before any key is used: the keyring is read again where a share was replaced. */
@@ -114,8 +117,7 @@ export class KeySwitches {
       parameters: context.parameters,
       own: () => {
         const key = keyring.find(walletId);
-        const members = key?.committee.map((node) => context.roster.publicKey(node));
-        return key?.state === 'active' && members !== undefined ? { share: sharedOf(key), members } : undefined;
+        return key?.state === 'active' ? this.heldOf(key) : undefined;
       },
     });
     this.#switches.set(walletId, opened);
@@ -126,6 +128,11 @@ export class KeySwitches {
   /** Keeps the switch of a key that this node is about to get. */
   hold(walletId: string, change: KeySwitch): void {
     this.#switches.set(walletId, Promise.resolve(change));
+  }
+
+  /** A share with the identity keys of its committee, as this node knows them. */
+  heldOf(key: WalletKey): Held {
+    return { share: sharedOf(key), members: key.committee.map((node) => this.context.roster.publicKey(node)) };
   }
 
   /** Node names of identity keys. @throws Refusal for a key of no node of this cluster. */
@@ -187,12 +194,16 @@ export class KeySwitches {
     return { index: rolesOf(ticket.plan, identity.publicKey).member!, signature: identity.sign(message) };
   }
 
-  /** @throws Refusal when the plan may yet be carried out. */
+  /** @throws Refusal when the plan may yet be carried out, or is none that this node could know. */
   async #requireGivenUp(from: NodeId, { plan, nonce }: Ticket): Promise<void> {
     const change = await this.of(plan.keyId);
     const { sid } = change.moveOf({ plan, nonce });
     const idle = this.concerned(plan).includes(from) && !this.running.has(plan.keyId);
-    if (idle && (change.state.refused.includes(sid) || this.#givenUp.mayAsk(sid, from, this.nodesOf(plan.newMembers)))) return;
+    if (idle && change.state.refused.includes(sid)) return;
+    const key = this.keyring.find(plan.keyId);
+    if (key?.state === 'active') checkHeld(plan, this.heldOf(key));
+    else checkPlan(plan, plan.publicKey);
+    if (idle && this.#givenUp.mayAsk(sid, from, this.nodesOf(plan.newMembers)) && this.#givenUp.grant(from)) return;
     const what = 'the run is under way or may begin, or is none of the asking node’s';
     throw new Refusal('key_change', 'plan', what, 'ask again in a minute', 409);
   }
@@ -214,7 +225,12 @@ export class KeySwitches {
   }
 
   async #refusedBy(ticket: Ticket, statement: Statement): Promise<void> {
-    await (await this.of(ticket.plan.keyId)).refusedBy(ticket, statement);
+    const change = await this.of(ticket.plan.keyId);
+    await change.refusedBy(ticket, statement);
+    const sid = this.sidOf(change, ticket);
+    const certificate = change.certificates.find((known) => equalBytes(this.sidOf(change, known.ticket), sid));
+    if (certificate !== undefined) await this.#stated.certified(certificate);
+    await this.#stated.refused(ticket, statement);
     await this.#freeze(ticket.plan.keyId);
   }
 
@@ -228,6 +244,7 @@ export class KeySwitches {
     await change.certify(certificate);
     await this.#freeze(walletId);
     if (change.state.epoch === before) return;
+    await this.#stated.certified(certificate);
     // As the presignatures of the old epoch are gone with the certificate, its nonces are.
     nonces.renew(walletId);
     const key = await keyring.reload(walletId);
@@ -346,6 +363,7 @@ export class KeySwitches {
     if (ticket === undefined) return;
     const waiting = change.waiting();
     if (waiting !== undefined) {
+      for (const { ack } of answers) if (ack !== undefined) await this.#stated.acknowledged(waiting.ticket, waiting.digest, ack);
       // The last messages of the run were lost: with all acknowledgements everybody can make the certificate.
       const acks = this.#allAcks(change, waiting.ticket, waiting.digest, answers.flatMap(({ ack }) => (ack === undefined ? [] : [ack]))); // prettier-ignore
       if (acks !== undefined) await heed(() => this.certify({ ticket: waiting.ticket, approvals: waiting.approvals, digest: waiting.digest, acks })); // prettier-ignore

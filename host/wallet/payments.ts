@@ -24,6 +24,7 @@ import type { Nonces } from './nonces.ts';
 import { abandonMethod, signedMethod, type Notices } from './notices.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import type { Pools } from './pools.ts';
+import type { Standing } from './standing.ts';
 import { inTurn } from './turns.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
 import { objections, PAYMENT_KIND, proposeMethod, type Voting } from './voting.ts';
@@ -52,6 +53,7 @@ export class Payments {
     private readonly notices: Notices,
     private readonly pools: Pools,
     private readonly nonces: Nonces,
+    private readonly standing: Standing,
   ) {}
 
   /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice on this node. */
@@ -222,7 +224,10 @@ export class Payments {
     const none = { signers: [], presignatures: [] };
     const { context } = this;
     if (key.protocol !== 'cggmp24' || context.pool.target === 0) return none;
-    const choice = await this.pools.choose(key.walletId, () => online(context), inputs);
+    const linked = () => online(context);
+    // Of a set with a node that has let runs down lately, only when there is no other.
+    const preferred = () => new Set(this.standing.sufficient(key.committee.filter((node) => linked().has(node)), key.share.t)); // prettier-ignore
+    const choice = await this.pools.choose(key.walletId, linked, inputs, preferred);
     if (choice === undefined) return none;
     return { signers: choice.signers.map((node) => key.committee.indexOf(node)), presignatures: [...choice.ids] };
   }

@@ -101,12 +101,13 @@ export class Pools {
   /**
    * Presignatures for the inputs of a payment, of a signer set that is linked; undefined when there are none, and the payment is signed without. With
    * `on_empty = "wait"` a payment waits some seconds for presignatures that are being made. What is chosen is promised to it until {@link PresignaturePool.release}.
+   * Sets of `preferred` nodes alone go first.
    */
-  async choose(walletId: string, linked: () => ReadonlySet<NodeId>, inputs: number): Promise<Choice | undefined> {
+  async choose(walletId: string, linked: () => ReadonlySet<NodeId>, inputs: number, preferred = linked): Promise<Choice | undefined> {
     const entry = this.#entry(walletId);
     const end = performance.now() + (this.options.settings.onEmpty === 'wait' ? EMPTY_WAIT_MS : 0);
     for (;;) {
-      const choice = entry.pool.choose(linked(), inputs);
+      const choice = entry.pool.choose(preferred(), inputs) ?? entry.pool.choose(linked(), inputs);
       if (choice !== undefined) {
         // Until they are opened, no other payment of this node chooses them.
         entry.pool.promise(choice.ids);

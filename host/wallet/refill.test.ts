@@ -1,10 +1,12 @@
 /** When and for whom a node makes presignatures. What making them is, ceremonies.test.ts shows; here it is recorded only. */
 import { expect, test } from 'vitest';
+import { Fault } from '../base/errors.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Pools } from './pools.ts';
 import { Refill } from './refill.ts';
+import { Standing, TROUBLE_MS } from './standing.ts';
 
 const committee = ['node-1', 'node-2', 'node-3'];
 const sets: readonly (readonly [signers: string, ready: number])[] = [
@@ -18,7 +20,7 @@ interface Job {
   readonly count: number;
 }
 /** A refill over a pool with these levels; every job is recorded and, unless `lead` fails, adds to its level. */
-function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> = () => Promise.resolve()) {
+function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> = () => Promise.resolve(), clock = () => 0) {
   const ready = new Map(levels);
   const jobs: Job[] = [];
   const active = { committee, walletId: 'w', walletName: 'w', share: { t: 2 } };
@@ -49,7 +51,8 @@ function setup(target: number, levels = sets, lead: (job: Job) => Promise<void> 
       ready.set(signers.join(), ready.get(signers.join())! + count);
     },
   } as unknown as Ceremonies;
-  return { refill: new Refill(context, keyring, pools, ceremonies), jobs };
+  const standing = new Standing(clock);
+  return { refill: new Refill(context, keyring, pools, ceremonies, standing), jobs, standing };
 }
 
 async function looks(refill: Refill): Promise<void> {
@@ -110,4 +113,37 @@ test('the largest size is not exceeded: the refusal says what fits', async () =>
   await expect(refill.generate('w', 3)).rejects.toMatchObject({ code: 'pool.full', remedy: expect.stringContaining('at most 2') });
   expect(jobs).toEqual([]);
   expect(await refill.generate('w', 2)).toBe(2);
+});
+
+test('a node that has stalled two jobs is in none while others suffice, and in them again after half an hour', async () => {
+  const time = { now: 0 };
+  const { refill, jobs, standing } = setup(3, sets, undefined, () => time.now);
+  standing.note(['node-2']);
+  await refill.generate('w', 2);
+  expect(jobs.map(({ signers }) => signers.join())).toEqual(['0,1', '0,2']);
+  standing.note(['node-2']);
+  jobs.length = 0;
+  await refill.generate('w', 2);
+  expect(jobs.map(({ signers }) => signers.join())).toEqual(['0,2']);
+  // With node-3 no better, the one with fewer troubles fills the set.
+  standing.note(['node-3', 'node-3', 'node-3']);
+  jobs.length = 0;
+  await refill.generate('w', 1);
+  expect(jobs.map(({ signers }) => signers.join())).toEqual(['0,1']);
+  time.now = TROUBLE_MS;
+  jobs.length = 0;
+  await refill.generate('w', 1);
+  expect(jobs.map(({ signers }) => signers.join())).toEqual(['1,2']);
+});
+
+test('of a job that other nodes ran, who led it and who they name are noted; who is named falsely twice is still asked when it is needed', async () => {
+  const stalled = () => Promise.reject(new Fault([1], 'no message before the deadline', { round: 'presign/1', detail: 'silence' }));
+  const { refill, jobs, standing } = setup(1, [['1,2', 0]], stalled);
+  standing.note(['node-1', 'node-1']);
+  await expect(refill.generate('w', 1)).rejects.toThrow('deadline');
+  expect(jobs.map(({ signers }) => signers.join())).toEqual(['1,2']);
+  expect(['node-2', 'node-3'].map((node) => standing.of(node))).toEqual([1, 1]);
+  await expect(refill.generate('w', 1)).rejects.toThrow('deadline');
+  await expect(refill.generate('w', 1)).rejects.toThrow('deadline');
+  expect(jobs).toHaveLength(3);
 });

@@ -2,7 +2,7 @@
  * Keeps the pools at their level. The first linked node of a wallet's committee makes jobs; the others take part. Signer sets are chosen so
  * that any single node may fail and a usable set is left: always the set with the fewest ready presignatures.
  */
-import { Refusal, Unavailable } from '../base/errors.ts';
+import { Fault, Refusal, Unavailable } from '../base/errors.ts';
 import { method } from '../mesh/calls.ts';
 import { PRESIGN_BATCH, type Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
@@ -10,6 +10,7 @@ import type { Keyring, WalletKey } from './keyring.ts';
 import { poolLevels, walletQuery } from './messages.ts';
 import { PoolJobs } from './pool-jobs.ts';
 import type { Pools } from './pools.ts';
+import type { Standing } from './standing.ts';
 
 const levelsMethod = method('pool.levels', walletQuery, poolLevels);
 
@@ -28,6 +29,7 @@ export class Refill {
     private readonly keyring: Keyring,
     private readonly pools: Pools,
     private readonly ceremonies: Ceremonies,
+    private readonly standing: Standing,
   ) {
     // One by one over the signer sets: whoever asks for a few wants some of each.
     this.#jobs = new PoolJobs(context, keyring, (walletId, count, signal) => this.#make(walletId, count, 1, signal));
@@ -118,16 +120,7 @@ export class Refill {
       for (let left = share; left > 0;) {
         signal.throwIfAborted();
         const batch = Math.min(left, PRESIGN_BATCH);
-        await this.ceremonies.lead({
-          kind: 'presign',
-          protocol: 'cggmp24',
-          walletId,
-          walletName: key.walletName,
-          threshold: key.share.t,
-          committee: [...key.committee],
-          signers: set.split(',').map(Number),
-          count: batch,
-        });
+        await this.#lead(key, set.split(',').map(Number), batch);
         left -= batch;
         made += batch;
         context.events.publish({ type: 'pool', pool: await this.pools.status(walletId, online(context)) });
@@ -141,14 +134,37 @@ export class Refill {
     return [...(await this.#levels(key)).values()].reduce((sum, level) => sum + level, 0);
   }
 
+  async #lead(key: WalletKey, signers: readonly number[], count: number): Promise<void> {
+    const { walletId, walletName, committee } = key;
+    const kind = { kind: 'presign', protocol: 'cggmp24' } as const;
+    try {
+      await this.ceremonies.lead({
+        ...kind,
+        walletId,
+        walletName,
+        threshold: key.share.t,
+        committee: [...committee],
+        signers: [...signers],
+        count,
+      });
+    } catch (error) {
+      // Runs of this node's own are noted where they end. Of others only the word of who led it is known: it, or who it names.
+      if (error instanceof Fault && !signers.includes(committee.indexOf(this.context.self)))
+        this.standing.note([committee[signers[0]!]!, ...error.culprits.flatMap((position) => committee[signers[position] ?? -1] ?? [])]);
+      throw error;
+    }
+  }
+
   /**
    * `count` presignatures in shares of up to `chunk`, the poorest signer set first; sets without this node are among them, because they are what is left when it fails.
+   * Nodes that have let runs down lately are in none, while others suffice.
    * @throws Unavailable when too few nodes are linked.
    */
   async #plan(key: WalletKey, count: number, chunk: number): Promise<{ signers: number[]; share: number }[]> {
     const { context } = this;
     const reachable = online(context);
-    const able = key.committee.flatMap((node, index) => (reachable.has(node) ? [index] : []));
+    const linked = key.committee.filter((node) => reachable.has(node));
+    const able = this.standing.sufficient(linked, key.share.t).map((node) => key.committee.indexOf(node));
     if (able.length < key.share.t) {
       const missing = key.committee.filter((node) => !reachable.has(node));
       throw new Unavailable(

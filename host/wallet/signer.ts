@@ -7,6 +7,7 @@ import { bigintToBytes, concatBytes } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { Rerandomised } from '../cggmp24/rerandomise.ts';
+import { ERROR_ROUNDS } from '../cggmp24/identify.ts';
 import { sessionId, sharesHash, signingBinding } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
@@ -37,7 +38,24 @@ export const MAX_ATTEMPTS = 3;
 export const NO_PRESIGNATURE = 'presignature_missing';
 /** Code of the refusal of a signer that does not have the nonces any more whose commitments it was shown: it can sign in two rounds. */
 export const NO_NONCES = 'nonces_missing';
-const ROUND_TIMEOUT_MS = { interactive: 15_000, frost: 5_000 } as const;
+/**
+ * How long a session waits: without progress, and in all. When a sum of presigning fails, the error rounds that tell whose summand was wrong come on top:
+ * proofs of seconds, and bounded as well, because the one they are to name is among those who answer.
+ */
+export const SESSION_LIMITS = {
+  interactive: {
+    roundTimeoutMs: 15_000,
+    totalMs: 60_000,
+    slow: { prefix: ERROR_ROUNDS, roundTimeoutMs: 45_000, totalMs: 120_000 },
+  },
+  frost: { roundTimeoutMs: 5_000, totalMs: 15_000 },
+} as const;
+
+/** For a coordinator that waits: to end a session that cannot succeed any more, and to hear that this one is finding out who cheated. */
+export interface Watch {
+  readonly signal?: AbortSignal;
+  readonly errorRound?: () => void;
+}
 
 /** What this node gave: for each input a partial signature (pool) or the finished signature. */
 export interface Given {
@@ -62,10 +80,9 @@ export class Signer {
   }
 
   /**
-   * Answers a request of `from`, which may be this node itself: a coordinator is checked like everybody else. `signal` ends a session that cannot
-   * succeed any more.
+   * Answers a request of `from`, which may be this node itself: a coordinator is checked like everybody else.
    */
-  async sign(from: NodeId, request: SignRequest, signal?: AbortSignal): Promise<Given> {
+  async sign(from: NodeId, request: SignRequest, watch: Watch = {}): Promise<Given> {
     const { pending, certificate } = this.#authorise(from, request);
     // Marked before anything is awaited: the same request again finds it taken.
     pending.answered.add(request.attempt);
@@ -80,7 +97,7 @@ export class Signer {
     if (request.commitments.length > 0) return { results: await this.#fromNonces(from, pending, request), made: [] };
     // Signed otherwise, so the openings of this payment are of no use any more.
     await this.openings.burn(pending, 'signed without the pool');
-    const sign = request.mode === 'frost' ? this.#frost(pending, request, signal) : this.#interactively(pending, request, signal);
+    const sign = request.mode === 'frost' ? this.#frost(pending, request, watch) : this.#interactively(pending, request, watch);
     return { results: await sign, made: [] };
   }
 
@@ -221,7 +238,7 @@ export class Signer {
     return taken.map((nonces, input) => bigintToBytes(signShare(share, nonces, lists[input]!, messages[input]!), 32));
   }
 
-  async #interactively(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
+  async #interactively(pending: Pending, request: SignRequest, watch: Watch): Promise<Uint8Array[]> {
     const { context } = this;
     const { key, payment } = pending;
     const aux = this.keyring.auxOf(key);
@@ -242,7 +259,7 @@ export class Signer {
       const { parameters, random } = context;
       const binding = signingBinding({ protocol: 'sign', signers: request.signers, key: key.share, aux, parameters, message, ...session });
       const facts = { binding, signers: request.signers, publicShares: key.share.X, aux: aux.parties };
-      const { r, s } = await this.#session({ facts, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.interactive, signal }, (rounds) =>
+      const { r, s } = await this.#session({ facts, parties, limits: SESSION_LIMITS.interactive, watch }, (rounds) =>
         signInteractive({
           rounds,
           signers: request.signers,
@@ -260,7 +277,7 @@ export class Signer {
     return results;
   }
 
-  async #frost(pending: Pending, request: SignRequest, signal?: AbortSignal): Promise<Uint8Array[]> {
+  async #frost(pending: Pending, request: SignRequest, watch: Watch): Promise<Uint8Array[]> {
     const { context } = this;
     const { key, payment } = pending;
     if (key.protocol !== 'frost') throw new Refusal('signature_refused', 'mode', 'not a FROST key', 'use the mode of the key', 409);
@@ -283,7 +300,7 @@ export class Signer {
         };
         const message = taprootSighash(sighashPreimage(payment, input));
         const facts = { binding, signers: request.signers, publicShares: key.share.Y, digest: message };
-        return this.#session({ facts, parties, roundTimeoutMs: ROUND_TIMEOUT_MS.frost, signal }, (rounds) =>
+        return this.#session({ facts, parties, limits: SESSION_LIMITS.frost, watch }, (rounds) =>
           frostSign({ rounds, signers: request.signers, share: key.share, message, random: context.random }),
         );
       }),
@@ -291,13 +308,14 @@ export class Signer {
   }
 
   async #session<T>(
-    options: { facts: SessionFacts; parties: readonly NodeId[]; roundTimeoutMs: number; signal: AbortSignal | undefined },
+    options: { facts: SessionFacts; parties: readonly NodeId[]; limits: SessionLimits; watch: Watch },
     protocol: (rounds: Rounds) => Promise<T>,
   ): Promise<T> {
-    const { facts, parties, roundTimeoutMs, signal } = options;
+    const { facts, parties, limits, watch } = options;
+    const { signal, errorRound = () => undefined } = watch;
     const { context } = this;
     const sid = sessionId(facts.binding);
-    const session = context.sessions.open({ sid, members: parties, class: 'signing', roundTimeoutMs, ...(signal && { signal }) });
+    const session = context.sessions.open({ sid, members: parties, class: 'signing', ...limits, ...(signal && { signal }) });
     try {
       const rounds = createRounds({
         sid,
@@ -305,6 +323,7 @@ export class Signer {
         n: parties.length,
         channel: session,
         identity: sessionIdentity(context.identity, context.roster, parties),
+        tracer: { round: (name) => void (name.startsWith(ERROR_ROUNDS) && errorRound()), work: () => undefined },
       });
       const result = await leavingEvidence(context, { rounds, session: facts, parties }, protocol);
       session.close();
@@ -315,6 +334,8 @@ export class Signer {
     }
   }
 }
+
+type SessionLimits = Pick<Parameters<WalletContext['sessions']['open']>[0], 'roundTimeoutMs' | 'totalMs' | 'slow'>;
 
 const ownCommitments = (commitments: SignRequest['commitments'], signers: readonly number[], index: number): NonceCommitment[] =>
   commitments.map((list) => ({ index, ...list[signers.indexOf(index)]! }));

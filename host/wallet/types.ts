@@ -181,6 +181,10 @@ export interface KeyStatus {
   readonly committed_nodes: readonly NodeId[];
   /** Earlier epochs whose shares are still here. */
   readonly old_shares: readonly number[];
+  /** Old members that say, signed, that their share of the epoch before is destroyed; those that could be asked. */
+  readonly erased_nodes: readonly NodeId[];
+  /** n − t + 1: with so many of them a node that left cannot bring the old key together any more. Null when the key was never changed. */
+  readonly erasures_needed: number | null;
 }
 
 export interface CeremonyInfo {

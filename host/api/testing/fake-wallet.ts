@@ -74,6 +74,8 @@ const keyStatusOf = ({ wallet_id, threshold }: WalletInfo): KeyStatus => ({
   next_epoch: null,
   committed_nodes: [],
   old_shares: [],
+  erased_nodes: [],
+  erasures_needed: null,
 });
 
 export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWallet {

@@ -171,3 +171,13 @@ export const subsets = (n: number, k: number, from = 0): number[][] =>
   k === 0
     ? [[]]
     : Array.from({ length: n - from }, (_, i) => from + i).flatMap((first) => subsets(n, k - 1, first + 1).map((rest) => [first, ...rest]));
+
+/** The arithmetic of a party whose first sum of decryptions is one more than it is: of D (0) or of D̂ (1). All its proofs are about what it believes. */
+export const miscounting = (core: Core, which: 0 | 1): Core => ({
+  kernel: core.kernel,
+  run: async (operations, options) => {
+    const results = await core.run(operations, options);
+    const isSum = operations.length % 2 === 0 && operations.every(({ op }) => op === 'decrypt');
+    return isSum ? (results.map((value, k) => (k === which ? value + 1n : value)) as typeof results) : results;
+  },
+});

@@ -40,6 +40,12 @@ const states: Readonly<Record<KeyStatus['state'], string>> = {
   erased: 'new shares are in force; the old one is destroyed here',
 };
 
+/** Until enough have, a node that left may still find t old shares. */
+function erasedBy({ erased_nodes: nodes, erasures_needed: needed }: KeyStatus): string {
+  if (needed === null) return 'nobody: the shares were never changed';
+  return `${nodes.length === 0 ? 'nobody yet' : nodes.join(', ')} (${nodes.length} of the ${needed} needed)`;
+}
+
 function show(session: Session, key: KeyStatus): void {
   session.print(key, () =>
     record(session.paint, [
@@ -49,6 +55,7 @@ function show(session: Session, key: KeyStatus): void {
       ['held here', key.holds_share ? 'yes' : 'no'],
       ['signers', key.threshold === null ? 'unknown' : `${key.threshold} of ${key.nodes.join(', ')}`],
       ['confirmed by', key.committed_nodes.length === 0 ? 'nobody yet' : key.committed_nodes.join(', ')],
+      ['destroyed by', erasedBy(key)],
       ['old shares', key.old_shares.length === 0 ? 'none' : `of epoch ${key.old_shares.join(', ')}`],
     ]),
   );

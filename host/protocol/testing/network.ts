@@ -27,6 +27,21 @@ function testKey(index: number): { secret: KeyObject; public: KeyObject } {
   return { secret, public: createPublicKey(secret) };
 }
 
+export interface Signer {
+  /** 32 bytes, raw. */
+  readonly publicKey: Uint8Array;
+  sign(message: Uint8Array): Uint8Array;
+}
+const testSigner = (index: number): Signer => {
+  const { secret } = testKey(index);
+  return { publicKey: testPublicKey(index), sign: (message) => new Uint8Array(sign(null, message, secret)) };
+};
+const SPKI_ED25519 = Buffer.from('302a300506032b6570032100', 'hex');
+const keyOf = (signer: Signer) => ({
+  sign: (message: Uint8Array) => signer.sign(message),
+  public: createPublicKey({ key: Buffer.concat([SPKI_ED25519, signer.publicKey]), format: 'der', type: 'spki' }),
+});
+
 /** 32 bytes, raw: the public identity key of test party `index`. */
 export const testPublicKey = (index: number): Uint8Array =>
   new Uint8Array(testKey(index).public.export({ format: 'der', type: 'spki' })).slice(-32);
@@ -49,9 +64,11 @@ export function memoryNetwork(
     onMessage?: (from: number, to: number, round: string, size: number) => void;
     /** Whose identities the parties have, by position; 0 … n − 1 when absent. */
     members?: readonly number[];
+    /** Identities of one's own, by position. */
+    signers?: readonly Signer[];
   } = {},
 ): Network {
-  const keys = Array.from({ length: n }, (_, i) => testKey(options.members?.[i] ?? i));
+  const keys = Array.from({ length: n }, (_, i) => keyOf(options.signers?.[i] ?? testSigner(options.members?.[i] ?? i)));
   const boxes = new Map<string, Uint8Array | null>();
   const waiting = new Map<
     string,
@@ -62,7 +79,7 @@ export function memoryNetwork(
 
   const parties = keys.map((own, me) => {
     const identity: Identity = {
-      sign: (message) => new Uint8Array(sign(null, message, own.secret)),
+      sign: own.sign,
       verify: (party, message, signature) => verify(null, message, keys[party]!.public, signature),
     };
     const channel: Channel = {

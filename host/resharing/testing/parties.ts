@@ -81,6 +81,9 @@ export interface Run {
   readonly results: readonly PromiseSettledResult<Certificate>[];
   /** By position, of those that came so far. */
   readonly prepared: ReadonlyMap<number, NewShare>;
+  readonly ticket: Ticket;
+  /** What each participant saw, by position. */
+  readonly parties: readonly Rounds[];
 }
 
 /** One run. `as` replaces what a participant says, `edit` what it is started with. */
@@ -92,35 +95,51 @@ export async function run(
     as?: (party: number, rounds: Rounds) => Rounds;
     edit?: (party: number, options: ReshareOptions) => ReshareOptions;
     onMessage?: (from: number, to: number, round: string) => void;
+    parameters?: Parameters;
+    /** Runs a participant's part. */
+    around?: (rounds: Rounds, ticket: Ticket, part: (rounds: Rounds) => Promise<Certificate>) => Promise<Certificate>;
   } = {},
 ): Promise<Run> {
-  const { override, onMessage, as = (_, rounds) => rounds, edit = (_, given) => given } = options;
+  const {
+    override,
+    onMessage,
+    as = (_, rounds) => rounds,
+    edit = (_, given) => given,
+    around = (rounds, _, part) => part(rounds),
+    parameters = testParameters,
+  } = options;
   const ticket = ticketOf(plan);
-  const approvals = approve(ticket);
-  const sid = runId(ticket, testParameters);
+  const approvals = approve(ticket, parameters);
+  const sid = runId(ticket, parameters);
   const keys = participants(plan);
   const prepared = new Map<number, NewShare>();
-  const network = memoryNetwork(keys.length, sid, { ...(override && { override }), ...(onMessage && { onMessage }) });
+  const network = memoryNetwork(keys.length, sid, {
+    signers: keys.map(nodeOf),
+    ...(override && { override }),
+    ...(onMessage && { onMessage }),
+  });
   const results = await network.run((rounds, party) => {
     const old = committee.members.findIndex((k) => equalBytes(nodes[k]!.publicKey, keys[party]!));
-    return reshare(
-      edit(party, {
-        rounds: as(party, rounds),
-        ticket,
-        approvals,
-        publicKey: committee.shares[0]!.publicKey,
-        ...(old >= 0 && { own: committee.shares[old]! }),
-        parameters: testParameters,
-        random,
-        sign: (message) => nodeOf(keys[party]!).sign(message),
-        prepared: (share) => {
-          prepared.set(party, share);
-          return Promise.resolve();
-        },
-      }),
-    );
+    const part = (own: Rounds) =>
+      reshare(
+        edit(party, {
+          rounds: as(party, own),
+          ticket,
+          approvals,
+          publicKey: committee.shares[0]!.publicKey,
+          ...(old >= 0 && { own: { share: committee.shares[old]!, members: keysOf(committee.members) } }),
+          parameters,
+          random,
+          sign: (message) => nodeOf(keys[party]!).sign(message),
+          prepared: (share) => {
+            prepared.set(party, share);
+            return Promise.resolve();
+          },
+        }),
+      );
+    return around(rounds, ticket, part);
   });
-  return { results, prepared };
+  return { results, prepared, ticket, parties: network.parties };
 }
 
 /** The new committee of a run in which everybody succeeded. */

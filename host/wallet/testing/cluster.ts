@@ -1,8 +1,9 @@
 /**
  * Nodes of one cluster in one process. Everything is real (vaults, journals, records, chain, arithmetic, protocols) but the network between the
- * nodes, whose links a test cuts and silences, the clock, which a test can move on, and the answers of a node that a test makes misbehave.
+ * nodes, whose links a test cuts and silences, the clock, which a test can move on, and what a node that a test makes misbehave answers or computes.
+ * With `meshes` the network is real too.
  */
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { modPow } from 'bigint-crypto-utils';
 import { request } from 'undici';
@@ -89,12 +90,17 @@ export interface ClusterOptions {
   /** Whether auxiliary information is put into the vaults at the start, instead of being made by its ceremony. */
   readonly dealAux?: boolean;
   readonly poolTarget?: number;
+  /** Of nodes `node-1` …, started before and stopped after the cluster by whoever made them; links cannot be cut then. */
+  readonly meshes?: readonly Mesh[];
+  /** The arithmetic of a node that computes something else than the others. */
+  readonly coreOf?: (index: number, core: Core) => Core;
 }
 
 export const RECIPIENT = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
 const POLICY: Policy = { ...DEFAULT_PAYMENT_POLICY, maxPayment: 1_000_000_000n };
 
-export async function startCluster({ n, t, dealAux = true, poolTarget = 0 }: ClusterOptions): Promise<TestCluster> {
+export async function startCluster(options: ClusterOptions): Promise<TestCluster> {
+  const { n, t, dealAux = true, poolTarget = 0, coreOf = (_, same) => same } = options;
   const root = await scratch();
   const [server, chain, core] = await Promise.all([
     OUTSIDE_URL === undefined ? embeddedServer() : outsideServer(OUTSIDE_URL),
@@ -150,13 +156,15 @@ export async function startCluster({ n, t, dealAux = true, poolTarget = 0 }: Clu
   async function run(node: TestNode): Promise<void> {
     const index = members.indexOf(node.id);
     const vaultFolder = join(node.folder, 'vault');
+    const evidence = join(node.folder, 'evidence');
+    await mkdir(evidence, { recursive: true });
     const vault = (await vaultExists(vaultFolder)) ? await openVault(vaultFolder, PASSPHRASE) : await createVault(vaultFolder, PASSPHRASE);
     const burns = await openBurnJournal(join(node.folder, 'burns', 'presignatures'));
     const seen = await openBurnJournal(join(node.folder, 'burns', 'nonce-points'));
     const records = openRecords({ url: (node as TestNode & { url: string }).url, nodeId: node.id });
     const esplora = new Esplora({ url: node.backend.url, network: 'regtest', backoffMs: 1, feeCacheMs: 0 });
     const life = { over: false };
-    const mesh = lifeOf(net.meshes[index]!, life);
+    const mesh = lifeOf((options.meshes ?? net.meshes)[index]!, life);
     const calls = misbehaving(createCalls(mesh), node);
     let primes = 0;
     const log = (level: string) => (fields: object, message: string) => void node.log.push(line(level, fields, message));
@@ -173,7 +181,7 @@ export async function startCluster({ n, t, dealAux = true, poolTarget = 0 }: Clu
       mesh,
       sessions: createSessionHub(mesh),
       calls,
-      core,
+      core: coreOf(index, core),
       primes: { next: async () => safePrime(1024, PRIMES_PER_NODE * index + (primes++ % PRIMES_PER_NODE)) },
       random: systemRandom,
       clock: () => Date.now() + cluster.ahead,
@@ -187,6 +195,7 @@ export async function startCluster({ n, t, dealAux = true, poolTarget = 0 }: Clu
       },
       pool: node.pool,
       pollMs: 150,
+      evidence: { write: (name, file) => writeFile(join(evidence, name), file) },
       events: new EventBus(),
       logger: { debug: log('debug'), info: log('info'), warn: log('warn'), error: log('error') },
     };
