@@ -75,7 +75,7 @@ async function frost(testbed: Testbed, { quick, ...options }: RunOptions): Promi
  * Makes presignatures until every signer set with the coordinator in it has `perSet`, and nothing is being made: the coordinator signs with the
  * set of those who voted first, whichever that is.
  */
-async function stock(testbed: Testbed, { wallet_id }: WalletInfo, perSet: number, { signal, progress }: RunOptions): Promise<void> {
+export async function stock(testbed: Testbed, { wallet_id }: WalletInfo, perSet: number, { signal, progress }: RunOptions): Promise<void> {
   const coordinator = testbed.cluster.nodes[0]!.id;
   for (let collisions = 0; collisions < MAX_COLLISIONS;) {
     signal.throwIfAborted();

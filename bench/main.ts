@@ -10,10 +10,11 @@ import { writePlots } from './plots.ts';
 import { proofs } from './proofs.ts';
 import { protocol } from './protocol.ts';
 import { asText, FOOTNOTE, markdown, ratioGrid, reportOf, resultGrid, skippedText } from './report.ts';
+import { service } from './service.ts';
 import type { Scenario } from './scenario.ts';
 import type { Result, Skipped } from './types.ts';
 
-const SCENARIOS: readonly Scenario[] = [kernelScenario, proofs, protocol, cluster];
+const SCENARIOS: readonly Scenario[] = [kernelScenario, proofs, protocol, cluster, service];
 const USAGE_ERROR = 2;
 const INTERRUPTED = 130;
 

@@ -76,6 +76,16 @@ export class Payer {
     return (count * 1000) / (performance.now() - begin);
   }
 
+  /** `count` payments of one input, all begun together: those that were made, how many were not, and the time of all. */
+  async atOnce(count: number): Promise<{ paid: Paid[]; failed: number; ms: number }> {
+    await this.#fund(count, COIN);
+    const begin = performance.now();
+    const settled = await Promise.allSettled(Array.from({ length: count }, () => this.#pay(PAYMENT)));
+    const ms = performance.now() - begin;
+    const paid = settled.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    return { paid, failed: count - paid.length, ms };
+  }
+
   /** One payment that spends exactly `inputs` coins: as many signatures. */
   async manyInputs(inputs: number): Promise<Paid> {
     await this.#fund(inputs, LARGE_COIN);

@@ -14,7 +14,7 @@ import type { DevnetClient } from '../host/devnet/client.ts';
 import { runMainJob } from '../host/devnet/demo.ts';
 import { Display } from '../host/devnet/display.ts';
 import { initialiseCluster } from '../host/devnet/initialise.ts';
-import { layout, readCluster, type ClusterFile, type Layout } from '../host/devnet/layout.ts';
+import { layout, readCluster, type ClusterFile, type Layout, type NodeFiles } from '../host/devnet/layout.ts';
 import { writeDurably } from '../host/storage/files.ts';
 import type { WalletInfo } from '../host/wallet/types.ts';
 import { freePorts } from './ports.ts';
@@ -34,7 +34,8 @@ export class Testbed {
     readonly cluster: ClusterFile,
     private readonly files: Layout,
     private readonly options: RunOptions,
-    private readonly temporary: boolean,
+    /** Whether its folder is gone when it is closed. */
+    readonly temporary: boolean,
     /** Milliseconds that making the folder took; 0 when it was there. */
     private readonly initialiseMs: number,
   ) {}
@@ -105,13 +106,19 @@ export class Testbed {
   }
 
   /** Changes the number of presignatures that nodes keep ready, for the next start; 0 makes every payment interactive. */
-  async setPoolTarget(target: number): Promise<void> {
+  setPoolTarget = (target: number): Promise<void> => this.configure('pool', { target });
+
+  /** Changes settings of one section of all nodes, for the next start. */
+  async configure(section: string, settings: object): Promise<void> {
     for (const { id } of this.cluster.nodes) {
       const file = this.files.node(id).config;
       const config = parse(await readFile(file, 'utf8'));
-      await writeDurably(file, utf8(`${stringify({ ...config, pool: { ...(config['pool'] as object), target } })}\n`));
+      await writeDurably(file, utf8(`${stringify({ ...config, [section]: { ...(config[section] as object), ...settings } })}\n`));
     }
   }
+
+  /** Files of a node, for what its API does not tell. */
+  nodeFiles = (id: string): NodeFiles => this.files.node(id);
 
   /** Stops it, and removes a temporary folder unless it is needed to see what went wrong. */
   async close({ failed }: { failed: boolean }): Promise<void> {

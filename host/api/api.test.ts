@@ -151,6 +151,15 @@ describe('answers', () => {
     expect((await harness.request('/api/v1/dkg/status', { as })).body).toEqual({ ceremonies: await harness.fake.service.ceremonies() });
   });
 
+  it('presignatures without a wallet are those of the only one that has any', async () => {
+    const other = await createHarness({ defaultWallet: async () => 'w-frost' });
+    expect((await other.request('/api/v1/presig', { as: 'viewer' })).body.wallet_id).toBe('w-ecdsa');
+    expect((await other.request('/api/v1/presig/generate', { as: 'admin', json: { count: 1 } })).body.wallet_id).toBe('w-ecdsa');
+    const token = await other.token('admin', ['w-frost']);
+    expect((await other.request('/api/v1/presig/generate', { token, json: { wallet_id: 'w-ecdsa', count: 1 } })).status).toBe(403);
+    await other.api.close();
+  });
+
   it('both protocols at once are two wallets, one of each', async () => {
     for (const url of ['/api/v1/wallet/create', '/api/v1/dkg/start']) {
       const { status, body } = await harness.request(url, { as: 'admin', json: { protocol: 'both', threshold: 3, name: 'pair' } });

@@ -98,6 +98,6 @@ export const agreeBody = z.strictObject({
 });
 
 export const generateBody = z.strictObject({
-  wallet_id: z.exactOptional(id).describe('The default wallet when absent.'),
+  wallet_id: z.exactOptional(id).describe('When absent: the only wallet with presignatures, or the default wallet.'),
   count: z.int().min(1).max(MAX_GENERATE),
 });

@@ -131,6 +131,8 @@ export const clusterNodes = z.object({
       last_heartbeat: time.nullable().describe('The same as last_seen.'),
       seconds_since_heartbeat: z.number().nullable(),
       rtt_ms: z.number().nullable(),
+      bytes_in: count.describe('Of frames from it since this node was started, without what QUIC adds.'),
+      bytes_out: count,
       problem: z.string().nullable(),
     }),
   ),

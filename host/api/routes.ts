@@ -298,6 +298,15 @@ function paymentRoutes(context: RouteContext): AnyRoute[] {
 
 function clusterRoutes(context: RouteContext): AnyRoute[] {
   const { service } = context;
+
+  /** The wallet whose presignatures are meant: without an id the only one that has any, else the default wallet. */
+  async function poolWallet(id: string | undefined, principal: Principal): Promise<string> {
+    const pools = id === undefined ? (await service.poolStatus()).filter((pool) => mayUse(principal, pool.wallet_id)) : [];
+    const wallet = id ?? (pools.length === 1 ? pools[0]!.wallet_id : await defaultOf(context, principal));
+    requireWallet(principal, wallet);
+    return wallet;
+  }
+
   return [
     route({
       method: 'GET',
@@ -343,8 +352,7 @@ function clusterRoutes(context: RouteContext): AnyRoute[] {
       answers: { 200: responses.generated },
       slow: true,
       handle: async ({ body, principal, signal }) => {
-        const id = body.wallet_id ?? (await defaultOf(context, principal));
-        requireWallet(principal, id);
+        const id = await poolWallet(body.wallet_id, principal);
         return ok({ wallet_id: id, ...(await service.generatePresignatures(id, body.count, signal)) });
       },
     }),
@@ -357,8 +365,7 @@ function clusterRoutes(context: RouteContext): AnyRoute[] {
       query: requests.walletQuery,
       answers: { 200: responses.presignatures },
       handle: async ({ query, principal }) => {
-        const id = query.wallet_id ?? (await defaultOf(context, principal));
-        requireWallet(principal, id);
+        const id = await poolWallet(query.wallet_id, principal);
         return ok({ wallet_id: id, presignatures: await service.presignatures(id) });
       },
     }),

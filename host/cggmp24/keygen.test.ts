@@ -24,6 +24,9 @@ async function run(
   );
 }
 
+/** All of a few, and about forty of many. */
+const some = <T>(all: readonly T[]): readonly T[] => all.filter((_, i) => i % Math.ceil(all.length / 40) === 0);
+
 describe('key generation', () => {
   test.each([
     [2, 2],
@@ -31,6 +34,8 @@ describe('key generation', () => {
     [3, 5],
     [4, 5],
     [5, 5],
+    [7, 9],
+    [11, 16],
   ])('%i-of-%i: everybody holds the same key, any t shares give it, t − 1 do not', async (t, n) => {
     const shares = await makeKey(t, n, testParameters);
     const { publicKey, X, chainCode, rid } = shares[0]!;
@@ -46,8 +51,8 @@ describe('key generation', () => {
       const points = subset.map(shamirPoint);
       return mul(G, subset.reduce((x, i) => modQ(x + lagrangeAtZero(points, shamirPoint(i)) * shares[i]!.x), 0n)); // prettier-ignore
     };
-    for (const subset of subsets(n, t)) expect(interpolated(subset).equals(publicKey)).toBe(true);
-    for (const subset of subsets(n, t - 1)) expect(interpolated(subset).equals(publicKey)).toBe(false);
+    for (const subset of some(subsets(n, t))) expect(interpolated(subset).equals(publicKey)).toBe(true);
+    for (const subset of some(subsets(n, t - 1))) expect(interpolated(subset).equals(publicKey)).toBe(false);
   });
 
   test('two runs give different keys and chain codes', async () => {

@@ -132,6 +132,10 @@ describe('signatures', () => {
       await expectSigned(group, signers, k % 2 === 0 ? undefined : Child.of(group.keys[0]!, [k, 7]));
   });
 
+  test('11 of 16, the largest committee there may be, sign', async () => {
+    await expectSigned(await groupOf(11, 16, 1), [0, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15]);
+  });
+
   test('any t of n sign, under any key below; t − 1 are refused', async () => {
     const small = groups.filter(({ n, t }) => n <= 5 && t <= 4);
     await fc.assert(

@@ -2,7 +2,17 @@
 import { readFile } from 'node:fs/promises';
 import { request } from 'undici';
 import { Unavailable } from '../base/errors.ts';
-import type { CeremonyInfo, Health, PoolStatus, Protocol, SendRequest, TransactionInfo, VotesInfo, WalletInfo } from '../wallet/types.ts';
+import type {
+  CeremonyInfo,
+  ClusterNode,
+  Health,
+  PoolStatus,
+  Protocol,
+  SendRequest,
+  TransactionInfo,
+  VotesInfo,
+  WalletInfo,
+} from '../wallet/types.ts';
 import type { ClusterFile, Layout } from './layout.ts';
 
 /** An answer that is not 2xx: the problem document's detail and remedy. */
@@ -59,6 +69,15 @@ export class DevnetClient {
       'idempotency-key': idempotencyKey,
     });
   transaction = (id: string) => this.#call<TransactionInfo>(this.endpoint, 'GET', `/api/v1/transactions/${id}`);
+  transactions = (limit: number) =>
+    this.#call<{ total: number }>(this.endpoint, 'GET', `/api/v1/transactions?limit=${limit}`).then(({ total }) => total);
+  /** Bytes of frames that the nodes have sent to each other since they were started. */
+  async meshBytes(): Promise<number> {
+    const all = await Promise.all(
+      this.endpoints.map((endpoint) => this.#call<{ nodes: ClusterNode[] }>(endpoint, 'GET', '/api/v1/cluster/nodes')),
+    );
+    return all.flatMap(({ nodes }) => nodes).reduce((sum, node) => sum + node.bytes_out, 0);
+  }
   votes = (txId: string) => this.#call<VotesInfo>(this.endpoint, 'GET', `/api/v1/consensus/votes/${txId}`);
   generate = (walletId: string, count: number) =>
     this.#call<{ generated: number; new_pool_size: number; duration_ms: number }>(

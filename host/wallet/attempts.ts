@@ -105,7 +105,9 @@ export class Attempts {
         break;
       }
       try {
-        return { payment: await this.#attempt(pending, plan, attempt, experience), mode: plan.mode, signers: plan.nodes };
+        const payment = await this.#attempt(pending, plan, attempt, experience);
+        context.logger.info({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes }, 'signed');
+        return { payment, mode: plan.mode, signers: plan.nodes };
       } catch (error) {
         problems.push(error instanceof Error ? error.message : String(error));
         context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes, error }, 'signing attempt failed');

@@ -127,6 +127,8 @@ export function createWalletService(parts: {
                   ? null
                   : new Date(peer.lastSeen).toISOString(),
             rtt_ms: peer?.rtt?.p50 ?? null,
+            bytes_in: peer?.bytesIn ?? 0,
+            bytes_out: peer?.bytesOut ?? 0,
             problem: peer?.problem ?? null,
           };
         }),

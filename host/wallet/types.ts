@@ -104,6 +104,9 @@ export interface ClusterNode {
   readonly address: string;
   readonly last_seen: string | null;
   readonly rtt_ms: number | null;
+  /** Of frames from it and to it, since the node asked was started; without what QUIC adds. */
+  readonly bytes_in: number;
+  readonly bytes_out: number;
   readonly problem: string | null;
 }
 export interface ClusterStatus {

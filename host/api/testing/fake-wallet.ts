@@ -128,6 +128,8 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
         address: `127.0.0.1:${9001 + index}`,
         last_seen: index === 0 ? null : '2026-01-02T03:04:04.000Z',
         rtt_ms: index === 0 ? null : 0.8,
+        bytes_in: 1000 * index,
+        bytes_out: 2000 * index,
         problem: null,
       })),
     createWallet: async (request) => {

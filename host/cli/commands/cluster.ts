@@ -30,7 +30,7 @@ export function registerCluster(program: Command, io: Io): void {
     .command('generate')
     .description('make presignatures now')
     .requiredOption('--count <n>', 'how many', integer('--count', 1, MAX_GENERATE))
-    .option('--wallet <id>', 'of which wallet; the default wallet when absent', identifier('--wallet'))
+    .option('--wallet <id>', 'of which wallet; the only one that has any when absent', identifier('--wallet'))
     .action(action(io, generate));
   presig
     .command('status')
@@ -41,7 +41,7 @@ export function registerCluster(program: Command, io: Io): void {
   presig
     .command('list')
     .description('ready presignatures at the node asked, oldest first')
-    .option('--wallet <id>', 'of which wallet; the default wallet when absent', identifier('--wallet'))
+    .option('--wallet <id>', 'of which wallet; the only one that has any when absent', identifier('--wallet'))
     .action(action(io, list));
 
   const dkg = program.command('dkg').description('ceremonies');
