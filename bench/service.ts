@@ -2,6 +2,7 @@
  * A cluster under many clients, and at rest: a hundred payments at once, reads of a long list of payments, what an idle node takes. A cluster of its own,
  * with a FROST wallet; figures about presignatures need `--data` with a cluster that has an ECDSA wallet, because a new one would search primes for minutes.
  */
+import { setMaxListeners } from 'node:events';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +16,7 @@ import { Testbed, THRESHOLD } from './testbed.ts';
 import { summarize, summarizeRate, type Result, type Skipped } from './types.ts';
 
 const IDLE = ['idle.cpu', 'idle.rss', 'idle.traffic'];
-const READS = ['rest.get', 'rest.list'];
+const READS = ['rest.get', 'rest.list', 'rest.list.100'];
 const FROST = ['load.frost.payment', 'load.frost.rate', 'load.frost.errors', 'traffic.frost'];
 const POOL = ['load.pool.payment', 'load.pool.rate', 'load.pool.errors', 'traffic.pool', 'vault.presignature'];
 const NAMES = [...IDLE, ...READS, ...FROST, ...POOL];
@@ -85,9 +86,10 @@ async function readers(read: () => Promise<unknown>): Promise<number[]> {
 async function* reads(testbed: Testbed, wallet: WalletInfo, options: RunOptions): AsyncGenerator<Result> {
   const [paid] = await new Payer(testbed.client, wallet, options).inTurn(1);
   await addRows(testbed, wallet);
-  options.progress(`${CLIENTS} clients read one payment of ${ROWS}, then a page of 100`);
+  options.progress(`${CLIENTS} clients read one payment of ${ROWS}, then pages of 20 and of 100`);
   yield summarize('rest.get', 'ms', await readers(() => testbed.client.transaction(paid!.transaction.tx_id)));
-  yield summarize('rest.list', 'ms', await readers(() => testbed.client.transactions(100)));
+  yield summarize('rest.list', 'ms', await readers(() => testbed.client.transactions(20)));
+  yield summarize('rest.list.100', 'ms', await readers(() => testbed.client.transactions(100)));
 }
 
 async function* load(name: 'frost' | 'pool', testbed: Testbed, wallet: WalletInfo, options: RunOptions): AsyncGenerator<Result> {
@@ -110,6 +112,7 @@ async function presignatureSizes(testbed: Testbed): Promise<number[]> {
 
 async function* run(options: RunOptions): AsyncGenerator<Result | Skipped> {
   const { wanted, progress } = options;
+  setMaxListeners(2 * AT_ONCE, options.signal);
   const testbed = await Testbed.open(options);
   let failed = true;
   try {
