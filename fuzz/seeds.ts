@@ -280,27 +280,34 @@ function walletMessages(): void {
   };
   add('bitcoin/paymentIntent', payment.paymentIntent, intent, { ...intent, metadata: undefined });
   const input = {
-    txid: hex(word()), vout: 1, value: 50_000n, script: word(22), witnessScript: undefined, sequence: payment.SEQUENCE,
+    txid: hex(word()), vout: 1, value: 50_000n, script: word(22), witnessScript: undefined, sequence: payment.SEQUENCE, path: [],
   }; // prettier-ignore
-  add('bitcoin/paymentInput', payment.paymentInput, input, { ...input, witnessScript: word(35) });
+  add('bitcoin/paymentInput', payment.paymentInput, input, { ...input, witnessScript: word(35), path: [7, 0, 3] });
   add('bitcoin/paymentOutput', payment.paymentOutput, { script: word(34), value: 25_000n });
   const unsigned = {
     network: 'regtest', version: 2, locktime: 812, inputs: [input], outputs: [{ script: word(22), value: 25_000n }, { script: word(34), value: 24_000n }],
-    changeIndex: 1, feeRate: 5_000n,
+    changeIndex: 1, changePath: [], feeRate: 5_000n,
   } as const; // prettier-ignore
-  add('bitcoin/unsignedPayment', payment.unsignedPayment, { ...unsigned, inputs: [...unsigned.inputs], outputs: [...unsigned.outputs] });
+  const own = { ...unsigned, inputs: [input], outputs: [...unsigned.outputs], changePath: [] };
+  const mixed = { ...own, inputs: [input, { ...input, vout: 0, path: [7, 0, 3] }], changePath: [7, 1, 0] };
+  add('bitcoin/unsignedPayment', payment.unsignedPayment, own, mixed);
   add('bitcoin/amount', payment.amount, 0n, 25_000n);
   add('bitcoin/txid', payment.txid, hex(word()));
   add('wallet/paymentProposal', wallet.paymentProposal, {
     txId: uuid,
     intent: encode(payment.paymentIntent, intent),
-    payment: encode(payment.unsignedPayment, { ...unsigned, inputs: [...unsigned.inputs], outputs: [...unsigned.outputs] }),
+    payment: encode(payment.unsignedPayment, own),
     signers: [0, 2],
     presignatures: [word()],
   });
   add('wallet/noncesRequest', wallet.noncesRequest, { walletId: uuid, epoch: 0, count: 20, fresh: hash });
   add('wallet/noncesResponse', wallet.noncesResponse, { commitments: [] }, { commitments: [{ D: G, E: G.double() }] });
   add('wallet/voteOpenings', wallet.voteOpenings, { openings: [] }, { openings: [word(), word()] });
+  const wish = { walletId: uuid, account: 7, index: 3 };
+  add('wallet/addressRequest', wallet.addressRequest, { ...wish, purpose: 'fresh' }, { ...wish, purpose: 'watch' });
+  add('wallet/addressResponse', wallet.addressResponse, { verdict: 'accepted', next: 4 }, { verdict: 'taken', next: 9 });
+  add('wallet/countersRequest', wallet.countersRequest, { walletId: uuid, from: 0 }, { walletId: uuid, from: 500 });
+  add('wallet/countersResponse', wallet.countersResponse, { total: 0, counters: [] }, { total: 2, counters: [{ account: 7, chain: 0, next: 4 }, { account: 7, chain: 1, next: 1 }] }); // prettier-ignore
   for (const address of [
     'bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4',
     '1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2',

@@ -52,7 +52,10 @@ describe('answers', () => {
     const golden: [string, unknown][] = [
       ['/api/v1/wallet/w-ecdsa/balance', balance],
       ['/api/v1/wallet/balance', balance],
-      ['/api/v1/wallet/w-ecdsa/address', { wallet_id, address, address_type, public_key, network }],
+      [
+        '/api/v1/wallet/w-ecdsa/address',
+        { wallet_id, address, address_type, public_key, network, path: 'm', account: null, chain: null, index: null },
+      ],
       ['/api/v1/wallet/address', { wallet_id, address, address_type, public_key, network }],
       ['/api/v1/wallet/w-ecdsa/utxos', { wallet_id, utxos: await harness.fake.service.utxos('w-ecdsa') }],
     ];
@@ -60,6 +63,45 @@ describe('answers', () => {
       const { status, body } = await harness.request(path, { as: 'viewer' });
       expect([path, status, body]).toEqual([path, 200, expected]);
     }
+  });
+
+  it('addresses: a new one, one by account and index without taking it, those in use, and the descriptors', async () => {
+    const derived = (account: number, index: number) => ({
+      wallet_id: 'w-ecdsa',
+      address: ECDSA_WALLET.address,
+      address_type: 'p2wpkh',
+      network: 'regtest',
+      path: `m/${account}/0/${index}`,
+      account,
+      chain: 'receive',
+      index,
+    });
+    const url = '/api/v1/wallet/w-ecdsa';
+    const taken = async (json: object) => harness.request(`${url}/addresses`, { as: 'operator', json });
+    expect(await taken({})).toMatchObject({ status: 201, body: derived(0, 3) });
+    expect(await taken({ account: 7, index: 5 })).toMatchObject({ status: 201, body: derived(7, 5) });
+    expect((await harness.request(`${url}/addresses`, { as: 'viewer', json: {} })).status).toBe(403);
+    const golden: [string, unknown][] = [
+      ['/address?account=7&index=2147483647', derived(7, 2147483647)],
+      ['/address?index=4', derived(0, 4)],
+      ['/addresses?account=2&limit=2&offset=1', { addresses: [derived(2, 1), derived(2, 2)], total: 3, limit: 2, offset: 1 }],
+      ['/descriptor?account=9', await harness.fake.service.descriptor('w-ecdsa', 9)],
+      ['/descriptor', await harness.fake.service.descriptor('w-ecdsa', 0)],
+    ];
+    for (const [path, expected] of golden) {
+      const { status, body } = await harness.request(`${url}${path}`, { as: 'viewer' });
+      expect([path, status, body]).toEqual([path, 200, expected]);
+    }
+    for (const [path, field] of [
+      ['/address?account=7', 'index'],
+      ['/address?index=2147483648', 'index'],
+      ['/addresses?account=-1', 'account'],
+      ['/descriptor?account=x', 'account'],
+    ] as const) {
+      const { status, body } = await harness.request(`${url}${path}`, { as: 'viewer' });
+      expect([path, status, body.field, typeof body.remedy]).toEqual([path, 400, field, 'string']);
+    }
+    expect((await taken({ account: 1.5 })).body.field).toBe('account');
   });
 
   it('a payment answers 201 with its record, by one recipient or several, and is found again by both ids', async () => {
@@ -445,6 +487,9 @@ describe('OpenAPI', () => {
         'GET /api/v1/wallet/address',
         'GET /api/v1/wallet/{id}/balance',
         'GET /api/v1/wallet/{id}/address',
+        'POST /api/v1/wallet/{id}/addresses',
+        'GET /api/v1/wallet/{id}/addresses',
+        'GET /api/v1/wallet/{id}/descriptor',
         'GET /api/v1/wallet/{id}/utxos',
         'GET /api/v1/wallet/{id}/transactions',
         'POST /api/v1/wallet/{id}/send',

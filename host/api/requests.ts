@@ -76,6 +76,25 @@ const paging = {
 const state = z.exactOptional(z.enum(TRANSACTION_STATES));
 export const walletTransactionsQuery = z.strictObject({ ...paging, state });
 export const transactionsQuery = z.strictObject({ ...paging, state, wallet_id: z.exactOptional(id) });
+/** Accounts and indices: BIP-32 steps that are not hardened. */
+const step = z.int().min(0).max(0x7fffffff);
+const stepQuery = z.coerce.number().pipe(step);
+export const newAddressBody = z.strictObject({
+  account: z.exactOptional(step).describe('A user of the wallet; 0 when absent.'),
+  index: z
+    .exactOptional(step)
+    .describe(
+      'An index that other software derived from the descriptor: it and all before it are looked at from now on. The next one when absent.',
+    ),
+});
+export const addressQuery = z
+  .strictObject({ account: z.exactOptional(stepQuery), index: z.exactOptional(stepQuery) })
+  .refine(({ account, index }) => account === undefined || index !== undefined, {
+    path: ['index'],
+    message: '"index" is missing: an account has many addresses',
+  });
+export const addressesQuery = z.strictObject({ ...paging, account: z.exactOptional(stepQuery) });
+export const descriptorQuery = z.strictObject({ account: stepQuery.default(0) });
 export const walletQuery = z.strictObject({ wallet_id: z.exactOptional(id) });
 
 const nodes = z

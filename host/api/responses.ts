@@ -47,6 +47,28 @@ export const wallets = z.object({ wallets: z.array(wallet) });
 export const created = z.union([wallet, wallets]);
 export const address = wallet.pick({ wallet_id: true, address: true, address_type: true, public_key: true, network: true });
 
+const place = {
+  path: z.string().describe("m for the wallet's own address, m/account/chain/index for others."),
+  account: count.nullable(),
+  chain: z.enum(['receive', 'change']).nullable(),
+  index: count.nullable(),
+};
+export const derivedAddress = z
+  .object({ wallet_id: z.string(), address: z.string(), address_type: z.enum(['p2wpkh', 'p2tr']), network, ...place })
+  .meta({ id: 'Address' });
+/** The key is that of the own address only. */
+export const walletAddress = derivedAddress.extend({ public_key: z.string().optional() });
+export const derivedAddresses = z.object({ addresses: z.array(derivedAddress), total: count, limit: count, offset: count });
+export const descriptor = z.object({
+  wallet_id: z.string(),
+  network,
+  extended_public_key: z.string().describe('BIP-32. Shows every address of the wallet, of all accounts.'),
+  own: z.string().describe("Descriptor of the wallet's own address."),
+  account: count,
+  receive: z.string().describe('Descriptor of the receiving addresses of the account.'),
+  change: z.string().describe('Descriptor of its change addresses.'),
+});
+
 export const balance = z.object({
   wallet_id: z.string(),
   confirmed: count,
@@ -57,7 +79,17 @@ export const balance = z.object({
 
 export const utxos = z.object({
   wallet_id: z.string(),
-  utxos: z.array(z.object({ txid: z.string(), vout: count, value: count, confirmations: count, reserved: z.boolean() })),
+  utxos: z.array(
+    z.object({
+      txid: z.string(),
+      vout: count,
+      value: count,
+      address: z.string(),
+      path: z.string().describe("m for the wallet's own address."),
+      confirmations: count,
+      reserved: z.boolean(),
+    }),
+  ),
 });
 
 export const transaction = z

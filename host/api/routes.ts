@@ -1,6 +1,7 @@
 /** Every route of the API but the event stream. Each is one call of the wallet; the role it needs stands in its row. */
 import { Refusal } from '../base/errors.ts';
 import type { NetworkName, SendRequest, TransactionState, WalletService } from '../wallet/types.ts';
+import { addressRoutes } from './address-routes.ts';
 import { keyRoutes } from './key-routes.ts';
 import { PaymentEnded } from './problems.ts';
 import * as requests from './requests.ts';
@@ -22,7 +23,15 @@ export interface RouteContext {
 }
 
 export function createRoutes(context: RouteContext): AnyRoute[] {
-  return [...openRoutes(context), ...walletRoutes(context), ...paymentRoutes(context), ...keyRoutes(context), ...clusterRoutes(context)];
+  const { service } = context;
+  return [
+    ...openRoutes(context),
+    ...walletRoutes(context),
+    ...addressRoutes({ service }),
+    ...paymentRoutes(context),
+    ...keyRoutes(context),
+    ...clusterRoutes(context),
+  ];
 }
 
 function openRoutes({ service }: RouteContext): AnyRoute[] {
@@ -68,8 +77,6 @@ async function defaultOf({ defaultWallet }: RouteContext, principal: Principal):
 
 function walletRoutes(context: RouteContext): AnyRoute[] {
   const { service } = context;
-  const addressOf = async (id: string) => ok(await service.wallet(id));
-
   /** One wallet, or for `both` the list of two. If the second fails, the first one is there. */
   async function create({ body, principal }: { body: requests.CreateWalletBody; principal: Principal }): Promise<Answer> {
     if (principal.wallets !== '*') {
@@ -134,7 +141,7 @@ function walletRoutes(context: RouteContext): AnyRoute[] {
       operation: 'defaultAddress',
       summary: 'Address of the default wallet',
       answers: { 200: responses.address },
-      handle: async ({ principal }) => addressOf(await defaultOf(context, principal)),
+      handle: async ({ principal }) => ok(await service.wallet(await defaultOf(context, principal))),
     }),
     route({
       method: 'GET',
@@ -147,19 +154,6 @@ function walletRoutes(context: RouteContext): AnyRoute[] {
       handle: async ({ params, principal }) => {
         requireWallet(principal, params.id);
         return ok(await service.balance(params.id));
-      },
-    }),
-    route({
-      method: 'GET',
-      url: '/api/v1/wallet/:id/address',
-      role: 'viewer',
-      operation: 'address',
-      summary: 'Where to receive',
-      params: requests.walletParams,
-      answers: { 200: responses.address },
-      handle: async ({ params, principal }) => {
-        requireWallet(principal, params.id);
-        return addressOf(params.id);
       },
     }),
     route({

@@ -18,6 +18,8 @@ const REMEDIES: Readonly<Record<string, string>> = {
   count: 'give an integer from 1 to 1000',
   limit: 'give an integer from 1 to 100',
   offset: 'give an integer from 0 to 1000000',
+  account: 'give an integer from 0 to 2147483647',
+  index: 'give an integer from 0 to 2147483647',
   state: 'use one of the states in /openapi.json',
   id: 'ids are 1 to 64 letters, digits, "-" and "_"',
   txid: 'give the payment’s id or its Bitcoin txid: 1 to 64 letters, digits, "-" and "_"',

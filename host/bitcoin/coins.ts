@@ -4,6 +4,7 @@
  */
 import { Refusal } from '../base/errors.ts';
 import { checkFee, checkFeeRate, DEFAULT_FEE_POLICY, feeFor, transactionWeight, type FeePolicy, type FeeRate } from './fees.ts';
+import type { WalletPath } from './paths.ts';
 import { dustLimit, type WalletScript } from './scripts.ts';
 
 /** An unspent output. */
@@ -16,6 +17,11 @@ export interface Coin {
   readonly script: Uint8Array;
   /** 0 while in the mempool. */
   readonly confirmations: number;
+}
+
+/** A coin of the wallet; `path` is where its key is below the wallet's, absent for the wallet's own. */
+export interface WalletCoin extends Coin {
+  readonly path?: WalletPath;
 }
 
 export interface PaymentPolicy extends FeePolicy {
@@ -34,7 +40,7 @@ export interface Output {
 }
 
 export interface Selection {
-  readonly inputs: readonly Coin[];
+  readonly inputs: readonly WalletCoin[];
   /** Satoshis back to the wallet; 0 for none. */
   readonly change: bigint;
   readonly fee: bigint;
@@ -56,7 +62,8 @@ export function compareCoins(a: Coin, b: Coin): number {
  * @throws Refusal: rate outside policy, not enough (says what is available after the fee), too many inputs needed, fee over a cap.
  */
 export function selectCoins(request: {
-  readonly coins: readonly Coin[];
+  readonly coins: readonly WalletCoin[];
+  /** Of any of the wallet's keys: type and length of its scripts are the same for all. */
   readonly wallet: WalletScript;
   readonly outputs: readonly Output[];
   readonly rate: FeeRate;

@@ -34,9 +34,9 @@ export function decodeExtendedKey(text: string): ExtendedPublicKey {
   return { chainCode: bytes.slice(13, 45), publicKey: bytes.slice(45) };
 }
 
-/** `wpkh(KEY)` or `tr(KEY)` with its checksum. KEY: the extended key alone (the wallet's own address), or with the chain `n/*` below it. */
-export function outputDescriptor(type: 'p2wpkh' | 'p2tr', extendedKey: string, chain?: number): string {
-  const key = chain === undefined ? extendedKey : `${extendedKey}/${chain}/*`;
+/** `wpkh(KEY)` or `tr(KEY)` with its checksum. KEY: the extended key alone (the wallet's own address), or all keys `path/*` below it. */
+export function outputDescriptor(type: 'p2wpkh' | 'p2tr', extendedKey: string, path?: readonly number[]): string {
+  const key = path === undefined ? extendedKey : [extendedKey, ...path, '*'].join('/');
   const script = type === 'p2wpkh' ? `wpkh(${key})` : `tr(${key})`;
   return `${script}#${descriptorChecksum(script)}`;
 }

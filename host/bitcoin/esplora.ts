@@ -160,11 +160,22 @@ export class Esplora {
    * come with 0 confirmations.
    * @throws Unavailable when the backend's answers contradict each other or the transactions.
    */
-  async coinsOf(address: string): Promise<Coin[]> {
+  coinsOf(address: string): Promise<Coin[]> {
+    // Asked after the coins, so that no coin is above it.
+    return this.#coins(address, () => this.tipHeight());
+  }
+
+  /** The coins of each of many addresses, with one question for the tip: what has come since counts as not confirmed. */
+  async coinsOfEach(addresses: readonly string[]): Promise<Coin[][]> {
+    if (addresses.length === 0) return [];
+    const tip = await this.tipHeight();
+    return inParallel(addresses, PARALLEL, (address) => this.#coins(address, () => tip));
+  }
+
+  async #coins(address: string, tipHeight: () => number | Promise<number>): Promise<Coin[]> {
     const script = parseRecipient(address, this.network, 'address');
     const utxos = await this.utxos(address);
-    // Asked after the coins, so that no coin is above it.
-    const tip = await this.tipHeight();
+    const tip = await tipHeight();
     if (new Set(utxos.map(({ txid, vout }) => `${txid}:${vout}`)).size !== utxos.length) {
       throw new Unavailable(BACKEND, `the backend lists a coin of ${address} twice`, LYING);
     }

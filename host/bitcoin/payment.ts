@@ -1,6 +1,7 @@
 /**
  * A payment: what was asked for ({@link PaymentIntent}) and the unsigned transaction that does it ({@link UnsignedPayment}), both with
- * canonical codecs, so that they can be proposed, voted on and signed by their bytes.
+ * canonical codecs, so that they can be proposed, voted on and signed by their bytes. Inputs and change name the paths of their keys below the
+ * wallet's; every node derives the scripts for itself.
  *
  * There is no sighash type in it: SIGHASH_ALL for ECDSA and SIGHASH_DEFAULT for Schnorr are the only ones this wallet signs.
  */
@@ -23,6 +24,7 @@ import {
 } from '../base/codec.ts';
 import { Transaction } from './library.ts';
 import { NETWORKS } from './networks.ts';
+import { PATH_LENGTH } from './paths.ts';
 import { MAX_METADATA, MAX_MONEY, scriptType } from './scripts.ts';
 
 /** Hard bounds of the codec; a wallet's policy is usually tighter. */
@@ -61,7 +63,7 @@ export const paymentIntent = versioned(
 );
 export type PaymentIntent = Infer<typeof paymentIntent>;
 
-export const paymentInput = struct({
+const inputFields = {
   txid,
   vout: u32,
   value: amount,
@@ -70,28 +72,53 @@ export const paymentInput = struct({
   /** P2WSH only. */
   witnessScript: optional(bytes(35)),
   sequence: u32,
-});
+};
+/** Empty for the wallet's own key. */
+const path = list(u32, { max: PATH_LENGTH });
+export const paymentInput = struct({ ...inputFields, path });
 export type PaymentInput = Infer<typeof paymentInput>;
 
 export const paymentOutput = struct({ script: bytesUpTo(83), value: amount });
 export type PaymentOutput = Infer<typeof paymentOutput>;
 
-export const unsignedPayment = versioned(
-  1,
-  struct({
-    network: oneOf(NETWORKS),
-    /** Of the Bitcoin transaction; 2. */
-    version: u32,
-    locktime: u32,
-    inputs: list(paymentInput, { max: MAX_INPUTS }),
-    /** Recipients in the order asked for, then metadata, then change. */
-    outputs: list(paymentOutput, { max: MAX_RECIPIENTS + 2 }),
-    changeIndex: optional(u32),
-    /** sat/kvB that the fee was computed from. */
-    feeRate: u64,
-  }),
-);
-export type UnsignedPayment = Infer<typeof unsignedPayment>;
+const paymentOf = <I>(input: Codec<I>) => ({
+  network: oneOf(NETWORKS),
+  /** Of the Bitcoin transaction; 2. */
+  version: u32,
+  locktime: u32,
+  inputs: list(input, { max: MAX_INPUTS }),
+  /** Recipients in the order asked for, then metadata, then change. */
+  outputs: list(paymentOutput, { max: MAX_RECIPIENTS + 2 }),
+  changeIndex: optional(u32),
+  /** sat/kvB that the fee was computed from. */
+  feeRate: u64,
+});
+const versions = {
+  1: struct(paymentOf(struct(inputFields))),
+  2: struct({ ...paymentOf(paymentInput), changePath: path }),
+};
+export type UnsignedPayment = Infer<(typeof versions)[2]>;
+
+/** Whether everything in it belongs to the wallet's own key. */
+const isOwn = ({ inputs, changePath }: Pick<UnsignedPayment, 'inputs' | 'changePath'>): boolean =>
+  changePath.length === 0 && inputs.every((input) => input.path.length === 0);
+
+/** Version 1: without paths, all of the wallet's own key. Version 2 has a path. One encoding per payment. */
+export const unsignedPayment: Codec<UnsignedPayment> = {
+  write: (writer, value) =>
+    isOwn(value) ? versioned(1, versions[1]).write(writer, value) : versioned(2, versions[2]).write(writer, value),
+  read: (reader) => {
+    const version = reader.u8();
+    if (version === 1) {
+      const { inputs, ...rest } = versions[1].read(reader);
+      return { ...rest, inputs: inputs.map((input) => ({ ...input, path: [] })), changePath: [] };
+    }
+    if (version !== 2) throw new DecodeError('', `version ${version}, only 1 and 2 are known`);
+    const value = versions[2].read(reader);
+    if (isOwn(value)) throw new DecodeError('inputs', 'no path in it');
+    return value;
+  },
+};
 
 const total = (items: readonly { readonly value: bigint }[]): bigint => items.reduce((sum, { value }) => sum + value, 0n);
 
@@ -108,7 +135,9 @@ export function metadataOf(payment: UnsignedPayment): Uint8Array | undefined {
 }
 
 /** The Bitcoin transaction without signatures. */
-export function unsignedTransaction(payment: Pick<UnsignedPayment, 'version' | 'locktime' | 'inputs' | 'outputs'>): Transaction {
+export function unsignedTransaction(
+  payment: Pick<UnsignedPayment, 'version' | 'locktime' | 'outputs'> & { readonly inputs: readonly Omit<PaymentInput, 'path'>[] },
+): Transaction {
   const transaction = new Transaction();
   transaction.version = payment.version;
   transaction.locktime = payment.locktime;

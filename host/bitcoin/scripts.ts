@@ -6,6 +6,7 @@ import { secp256k1, schnorr } from '@noble/curves/secp256k1.js';
 import { concatBytes } from '../base/bytes.ts';
 import { invariant } from '../base/errors.ts';
 import { crypto } from './library.ts';
+import type { WalletPath } from './paths.ts';
 
 /** 21 million bitcoins: no amount or sum of amounts is above it. */
 export const MAX_MONEY = 2_100_000_000_000_000n;
@@ -79,6 +80,9 @@ export interface WalletScript {
   /** P2WSH only: `<publicKey> OP_CHECKSIG`. */
   readonly witnessScript: Uint8Array | undefined;
 }
+
+/** The script of a key below the wallet's. */
+export type ScriptAt = (path: WalletPath) => WalletScript;
 
 /** @throws Defect when the key, which the wallet's own records supply, is not a key of that type. */
 export function walletScript(type: SpendType, publicKey: Uint8Array): WalletScript {

@@ -10,11 +10,13 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bigintToBytes, concatBytes, equalBytes, fromHex, utf8 } from '../base/bytes.ts';
 import { Defect, invariant } from '../base/errors.ts';
 import { Transaction } from './library.ts';
-import { unsignedTransaction, type UnsignedPayment } from './payment.ts';
+import { unsignedTransaction, type PaymentInput, type UnsignedPayment } from './payment.ts';
 import { scriptType } from './scripts.ts';
 
 /** The part of a payment that signatures commit to. */
-export type SignedFields = Pick<UnsignedPayment, 'version' | 'locktime' | 'inputs' | 'outputs'>;
+export type SignedFields = Pick<UnsignedPayment, 'version' | 'locktime' | 'outputs'> & {
+  readonly inputs: readonly Omit<PaymentInput, 'path'>[];
+};
 
 /** A 32-byte digest that was computed here from a transaction. */
 export type Sighash = Uint8Array & { readonly brand: 'sighash' };

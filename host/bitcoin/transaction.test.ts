@@ -1,7 +1,8 @@
 import { schnorr } from '@noble/curves/secp256k1.js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { equalBytes, hex, utf8 } from '../base/bytes.ts';
+import seeds from '../../fixtures/fuzz/seeds.json' with { type: 'json' };
+import { equalBytes, fromHex, hex, utf8 } from '../base/bytes.ts';
 import { decode, DecodeError, encode } from '../base/codec.ts';
 import { Defect, Refusal } from '../base/errors.ts';
 import { addressOf } from './address.ts';
@@ -128,11 +129,33 @@ describe('codec', () => {
     const bytes = encode(unsignedPayment, payment);
     expect(() => decode(unsignedPayment, Uint8Array.of(...bytes, 0))).toThrow(DecodeError);
     expect(() => decode(unsignedPayment, bytes.subarray(0, -1))).toThrow(DecodeError);
-    expect(() => decode(unsignedPayment, bytes.with(0, 2))).toThrow(/version 2/);
+    expect(() => decode(unsignedPayment, bytes.with(0, 3))).toThrow(/version 3/);
+    // Version 2 is for payments that have a path.
+    expect(() => decode(unsignedPayment, bytes.with(0, 2))).toThrow(DecodeError);
     expect(() => decode(unsignedPayment, bytes.with(1, 4))).toThrow(/network/);
     // The value of the first input, 8 bytes behind version, network, version, lock time, count, txid and index.
     expect(() => decode(unsignedPayment, bytes.with(1 + 1 + 4 + 4 + 4 + 32 + 4, 0xff))).toThrow(/inputs\[0\]\.value/);
     expect(() => encode(unsignedPayment, { ...payment, outputs: [{ ...payment.outputs[0]!, value: -1n }] })).toThrow(RangeError);
+  });
+
+  test('without paths it is the record that earlier releases wrote; with one it is version 2, and version 2 has one', () => {
+    const [recorded] = seeds['bitcoin/unsignedPayment'];
+    const old = decode(unsignedPayment, fromHex(recorded!));
+    expect(old).toMatchObject({ locktime: 812, changePath: [], inputs: [{ value: 50_000n, path: [] }] });
+    expect(hex(encode(unsignedPayment, old))).toBe(recorded);
+    expect(recorded!.slice(0, 2)).toBe('01');
+
+    const derived = { ...payment, inputs: payment.inputs.with(1, { ...payment.inputs[1]!, path: [7, 0, 3] }), changePath: [7, 1, 0] };
+    const bytes = encode(unsignedPayment, derived);
+    expect(bytes[0]).toBe(2);
+    expect(decode(unsignedPayment, bytes)).toEqual(derived);
+    const long = { ...derived, changePath: [7, 1, 0, 0] };
+    expect(() => encode(unsignedPayment, long)).toThrow(RangeError);
+    // With its paths taken out, it would be a second encoding of a payment of the own key.
+    const [input, change] = ['00000003000000070000000000000003', '00000003000000070000000100000000'];
+    const emptied = hex(bytes).replace(input, '00000000').replace(change, '00000000');
+    expect(emptied).toHaveLength(2 * (bytes.length - 24));
+    expect(() => decode(unsignedPayment, fromHex(emptied))).toThrow(/no path/);
   });
 
   test('what cannot be decoded throws a DecodeError and nothing else', () => {

@@ -4,11 +4,21 @@ import { sha256 } from '@noble/hashes/sha2.js';
 import { bigintToBytes, concatBytes, equalBytes } from '../base/bytes.ts';
 import { Defect, invariant, Refusal } from '../base/errors.ts';
 import { parseRecipient } from './address.ts';
-import { selectCoins, type Coin, type Output, type PaymentPolicy } from './coins.ts';
+import { selectCoins, type Output, type PaymentPolicy, type WalletCoin } from './coins.ts';
 import { crypto, script as scripts, Transaction } from './library.ts';
 import type { Network } from './networks.ts';
 import { feeOf, LOCKTIME_THRESHOLD, SEQUENCE, unsignedTransaction, type PaymentIntent, type UnsignedPayment } from './payment.ts';
-import { dustLimit, MAX_METADATA, MAX_MONEY, metadataScript, scriptType, singleKeyScript, type WalletScript } from './scripts.ts';
+import { changeAccount, type WalletPath } from './paths.ts';
+import {
+  dustLimit,
+  MAX_METADATA,
+  MAX_MONEY,
+  metadataScript,
+  scriptType,
+  singleKeyScript,
+  type ScriptAt,
+  type WalletScript,
+} from './scripts.ts';
 import { sighash } from './sighash.ts';
 import { ecdsaHolds, schnorrHolds } from './signatures.ts';
 
@@ -54,43 +64,47 @@ export function intendedOutputs(intent: PaymentIntent, network: Network, policy:
 
 export interface BuildRequest {
   readonly wallet: WalletScript;
+  /** Keys below the wallet's; needed for coins that have a path. */
+  readonly below?: ScriptAt;
+  /** A fresh change address of that account; needed for coins that have a path. */
+  readonly changePath?: (account: number) => WalletPath;
   readonly network: Network;
   readonly intent: PaymentIntent;
   /** What may be spent: the caller leaves out coins that pending payments have reserved. */
-  readonly coins: readonly Coin[];
+  readonly coins: readonly WalletCoin[];
   readonly policy: PaymentPolicy;
   /** A block height, 0 for none; at most the current tip. */
   readonly locktime?: number;
 }
 
 /**
- * Chooses coins and lays out the transaction.
+ * Chooses coins and lays out the transaction. Change goes to the wallet's own address when all coins are from there, else to the account of the first
+ * that is not.
  * @throws Refusal naming field and remedy when the payment cannot be made.
  */
-export function buildPayment({ wallet, network, intent, coins, policy, locktime = 0 }: BuildRequest): UnsignedPayment {
+export function buildPayment(request: BuildRequest): UnsignedPayment {
+  const { wallet, below, network, intent, coins, policy, locktime = 0 } = request;
   invariant(Number.isInteger(locktime) && locktime >= 0 && locktime < LOCKTIME_THRESHOLD, 'the lock time is a block height');
-  invariant(
-    coins.every((coin) => equalBytes(coin.script, wallet.script)),
-    'the coins to choose from are the wallet’s own',
-  );
-  const outputs = intendedOutputs(intent, network, policy);
-  const { inputs, change } = selectCoins({ coins, wallet, outputs, rate: intent.feeRate, policy });
-  return {
-    network,
-    version: 2,
-    locktime,
-    inputs: inputs.map(({ txid, vout, value, script }) => ({
-      txid,
-      vout,
-      value,
-      script,
-      witnessScript: wallet.witnessScript,
-      sequence: SEQUENCE,
-    })),
-    outputs: change > 0n ? [...outputs, { script: wallet.script, value: change }] : outputs,
-    changeIndex: change > 0n ? outputs.length : undefined,
-    feeRate: intent.feeRate,
+  const scriptAt: ScriptAt = (path) => {
+    if (path.length === 0) return wallet;
+    invariant(below !== undefined, 'a coin with a path comes with the keys below the wallet’s');
+    return below(path);
   };
+  const outputs = intendedOutputs(intent, network, policy);
+  const selected = selectCoins({ coins, wallet, outputs, rate: intent.feeRate, policy });
+  const inputs = selected.inputs.map(({ txid, vout, value, script, path = [] }) => {
+    const own = scriptAt(path);
+    invariant(equalBytes(script, own.script), 'the coins to choose from are the wallet’s own');
+    return { txid, vout, value, script, witnessScript: own.witnessScript, sequence: SEQUENCE, path: [...path] };
+  });
+  const layout = { network, version: 2, locktime, inputs, feeRate: intent.feeRate };
+  if (selected.change === 0n) return { ...layout, outputs, changeIndex: undefined, changePath: [] };
+
+  const account = changeAccount(inputs);
+  const changePath = account === undefined ? [] : request.changePath?.(account);
+  invariant(changePath !== undefined, 'a coin with a path comes with change addresses');
+  const change = { script: scriptAt(changePath).script, value: selected.change };
+  return { ...layout, outputs: [...outputs, change], changeIndex: outputs.length, changePath: [...changePath] };
 }
 
 /** The witness of one input, its signature included. */

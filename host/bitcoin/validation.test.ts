@@ -120,3 +120,62 @@ describe('refused, each by its own rule', () => {
     expect(code({}, other)).toBe(expected);
   });
 });
+
+describe('keys below the wallet’s', () => {
+  const at = (path: readonly number[]) => singleKey('p2wpkh', `payer at ${path.join('/')}`).wallet;
+  const derivedCoins = [
+    { ...coinOf(wallet, 1, 50_000n, 3), path: [] },
+    { ...coinOf(at([7, 0, 3]), 2, 60_000n, 3), path: [7, 0, 3] },
+    { ...coinOf(at([8, 0, 0]), 4, 40_000n, 3), path: [8, 0, 0] },
+  ];
+  const mixed: ValidationContext = { ...context, below: at, view: { tipHeight: 200, coins: derivedCoins } };
+  const build = (coins = derivedCoins, changePath: readonly number[] = [7, 1, 2]) =>
+    buildPayment({ wallet, below: at, changePath: () => changePath, network: 'regtest', intent, coins, policy, locktime: 200 });
+  const built = build();
+  const input = (i: number, part: Partial<UnsignedPayment['inputs'][number]>): Change => ({
+    inputs: built.inputs.with(i, { ...built.inputs[i]!, ...part }),
+  });
+  const verdict = (changed: Change, other: Partial<ValidationContext> = {}) => code({ ...built, ...changed }, { ...mixed, ...other });
+
+  test('are spent beside its own; change goes to the account of the first of them, and to the own address when there is none', () => {
+    expect(built.inputs.map(({ path }) => path)).toEqual([[7, 0, 3], [], [8, 0, 0]]);
+    expect(built.changePath).toEqual([7, 1, 2]);
+    expect(built.outputs[2]!.script).toEqual(at([7, 1, 2]).script);
+    expect(verdict({})).toBe('accepted');
+    expect(payment).toMatchObject({ changePath: [], inputs: [{ path: [] }, { path: [] }] });
+  });
+
+  test.each<[string, string, Change]>([
+    ['a path of one step', 'bad_path', input(0, { path: [7] })],
+    ['a path of two steps', 'bad_path', input(0, { path: [7, 0] })],
+    ['a chain that is neither receive nor change', 'bad_path', input(0, { path: [7, 2, 3] })],
+    ['a hardened account', 'bad_path', input(0, { path: [0x80000007, 0, 3] })],
+    ['a hardened index', 'bad_path', input(0, { path: [7, 0, 0x80000003] })],
+    ['the path of another key of the wallet', 'foreign_input', input(0, { path: [7, 0, 4] })],
+    ['the path of another account', 'foreign_input', input(0, { path: [8, 0, 0] })],
+    ['no path where the coin has one', 'foreign_input', input(0, { path: [] })],
+    ['a path where the coin has none', 'foreign_input', input(1, { path: [7, 0, 3] })],
+    ['a script that is not of its path', 'foreign_input', input(0, { script: wallet.script })],
+    ['change to the own address', 'bad_path', { ...build(), changePath: [] }],
+    ['change to another account', 'bad_path', { ...build(), changePath: [8, 1, 2] }],
+    ['change to a receiving address', 'bad_path', { ...build(), changePath: [7, 0, 2] }],
+    ['change at a path of four steps', 'bad_path', { ...build(), changePath: [7, 1, 2, 0] }],
+    ['change at another index than its script', 'foreign_change', { ...build(), changePath: [7, 1, 3] }],
+  ])('%s is refused', (_, expected, changed) => {
+    expect(verdict(changed)).toBe(expected);
+  });
+
+  test('change of own coins stays at the own address; a path without change is refused', () => {
+    expect(code({ changePath: [7, 1, 0] }, { below: at })).toBe('bad_path');
+    const whole = { ...intent, recipients: [{ ...intent.recipients[0]!, amount: 149_300n }] };
+    const exact = buildPayment({ wallet, below: at, network: 'regtest', intent: whole, coins: derivedCoins, policy });
+    expect(exact.changePath).toEqual([]);
+    expect(code(exact, { ...mixed, intent: whole })).toBe('accepted');
+    expect(code({ ...exact, changePath: [7, 1, 0] }, { ...mixed, intent: whole })).toBe('bad_path');
+  });
+
+  test('a coin of an address that the node did not see there is unknown to it', () => {
+    expect(verdict({}, { view: { tipHeight: 200, coins: derivedCoins.slice(0, 2) } })).toBe('unknown_input');
+    expect(code(built, { ...context, view: mixed.view })).toBe('bad_path');
+  });
+});

@@ -1,6 +1,7 @@
 /**
  * What every node checks by itself before it votes for a payment and before it signs one. Nothing is taken from the proposer: the wallet's
- * script, the network, the policy and the view of the chain are the node's own; only the intent comes with the request.
+ * scripts, the network, the policy and the view of the chain are the node's own; only the intent comes with the request. A path says which of the
+ * wallet's keys is meant; the script is derived here.
  */
 import { equalBytes } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
@@ -8,18 +9,21 @@ import { outpoint, type Coin, type PaymentPolicy } from './coins.ts';
 import { checkFee, checkFeeRate, feeFor, outputWeight, transactionWeight } from './fees.ts';
 import type { Network } from './networks.ts';
 import { amountOf, feeOf, LOCKTIME_THRESHOLD, SEQUENCE, type PaymentIntent, type UnsignedPayment } from './payment.ts';
-import { dustLimit, type WalletScript } from './scripts.ts';
+import { CHANGE, changeAccount, isWalletPath, showPath, type WalletPath } from './paths.ts';
+import { dustLimit, type ScriptAt, type WalletScript } from './scripts.ts';
 import { intendedOutputs } from './transaction.ts';
 
 /** What this node's own backend says. */
 export interface ChainView {
   readonly tipHeight: number;
-  /** Unspent outputs of the wallet, each verified against its transaction (`Esplora.coinsOf`). */
+  /** Unspent outputs of the addresses that the payment spends from, each verified against its transaction (`Esplora.coinsOf`). */
   readonly coins: readonly Coin[];
 }
 
 export interface ValidationContext {
   readonly wallet: WalletScript;
+  /** Keys below the wallet's; a wallet without them has one address. */
+  readonly below?: ScriptAt;
   readonly network: Network;
   readonly policy: PaymentPolicy;
   readonly intent: PaymentIntent;
@@ -33,6 +37,7 @@ const REBUILD = 'build the payment again from the current state of the chain';
 /** @throws Refusal naming the rule that the payment breaks; returns when it breaks none. */
 export function validatePayment(payment: UnsignedPayment, context: ValidationContext): void {
   checkFrame(payment, context);
+  spentPaths(payment, context.policy);
   checkInputs(payment, context);
   checkOutputs(payment, context);
   checkCost(payment, context);
@@ -59,8 +64,11 @@ function checkFrame(payment: UnsignedPayment, { network, view }: ValidationConte
   }
 }
 
-function checkInputs(payment: UnsignedPayment, { wallet, policy, view }: ValidationContext): void {
-  const { inputs } = payment;
+/**
+ * The paths of the inputs, each once, so that a node knows which addresses to look at. @throws Refusal for a path of another shape, and for more inputs
+ * than allowed: each address is a question to the backend.
+ */
+export function spentPaths({ inputs }: Pick<UnsignedPayment, 'inputs'>, policy: Pick<PaymentPolicy, 'maxInputs'>): WalletPath[] {
   if (inputs.length === 0) throw new Refusal('no_input', 'inputs', 'the payment spends nothing', REBUILD);
   if (inputs.length > policy.maxInputs) {
     throw new Refusal(
@@ -71,6 +79,27 @@ function checkInputs(payment: UnsignedPayment, { wallet, policy, view }: Validat
       422,
     );
   }
+  for (const [i, { path }] of inputs.entries()) if (!isWalletPath(path)) throw badPath(`inputs[${i}].path`, path);
+  return [...new Map(inputs.map(({ path }) => [path.join('/'), path])).values()];
+}
+
+const badPath = (field: string, path: WalletPath): Refusal =>
+  new Refusal(
+    'bad_path',
+    field,
+    `${showPath(path)} is not the path of an address here`,
+    'use account/0/index, account/1/index for change, or none',
+  );
+
+/** The wallet's script at a path. @throws Refusal where the wallet has no key. */
+function scriptAt(path: WalletPath, field: string, { wallet, below }: ValidationContext): WalletScript {
+  if (path.length === 0) return wallet;
+  if (below === undefined) throw badPath(field, path);
+  return below(path);
+}
+
+function checkInputs({ inputs }: UnsignedPayment, context: ValidationContext): void {
+  const { policy, view } = context;
   const coins = new Map(view.coins.map((coin) => [outpoint(coin), coin]));
   const seen = new Set<string>();
   for (const [i, input] of inputs.entries()) {
@@ -79,8 +108,14 @@ function checkInputs(payment: UnsignedPayment, { wallet, policy, view }: Validat
     if (seen.has(name)) throw new Refusal('duplicate_input', field, `${name} is spent twice in one payment`, REBUILD);
     seen.add(name);
 
-    if (!equalBytes(input.script, wallet.script) || !sameBytes(input.witnessScript, wallet.witnessScript)) {
-      throw new Refusal('foreign_input', `${field}.script`, `${name} is not locked to this wallet's key`, 'spend only coins of the wallet');
+    const own = scriptAt(input.path, `${field}.path`, context);
+    if (!equalBytes(input.script, own.script) || !sameBytes(input.witnessScript, own.witnessScript)) {
+      throw new Refusal(
+        'foreign_input',
+        `${field}.script`,
+        `${name} is not locked to this wallet's key at ${showPath(input.path)}`,
+        'spend only coins of the wallet',
+      );
     }
     const coin = coins.get(name);
     if (coin === undefined) throw new Refusal('unknown_input', field, `${name} is not an unspent coin of this wallet`, REBUILD, 409);
@@ -110,9 +145,10 @@ function checkInputs(payment: UnsignedPayment, { wallet, policy, view }: Validat
   }
 }
 
-/** Recipients and metadata exactly as asked for, then at most one output more: change to the wallet's own script. */
-function checkOutputs(payment: UnsignedPayment, { wallet, network, policy, intent }: ValidationContext): void {
-  const { outputs, changeIndex } = payment;
+/** Recipients and metadata exactly as asked for, then at most one output more: change to the wallet. */
+function checkOutputs(payment: UnsignedPayment, context: ValidationContext): void {
+  const { network, policy, intent } = context;
+  const { outputs, changeIndex, changePath } = payment;
   const expected = intendedOutputs(intent, network, policy);
   for (const [i, output] of expected.entries()) {
     const actual = outputs[i];
@@ -125,7 +161,10 @@ function checkOutputs(payment: UnsignedPayment, { wallet, network, policy, inten
       );
     }
   }
-  if (outputs.length === expected.length && changeIndex === undefined) return;
+  if (outputs.length === expected.length && changeIndex === undefined) {
+    if (changePath.length > 0) throw badPath('changePath', changePath);
+    return;
+  }
 
   const change = outputs[expected.length];
   if (change === undefined || outputs.length > expected.length + 1 || changeIndex !== expected.length) {
@@ -136,7 +175,11 @@ function checkOutputs(payment: UnsignedPayment, { wallet, network, policy, inten
       'build the payment again from the request',
     );
   }
-  if (!equalBytes(change.script, wallet.script)) {
+  // To the own address if all coins are from there, so that nobody learns of other keys; else to the account of the first that is not.
+  const account = changeAccount(payment.inputs);
+  const fits = account === undefined ? changePath.length === 0 : changePath[0] === account && changePath[1] === CHANGE;
+  if (!fits || !isWalletPath(changePath)) throw badPath('changePath', changePath);
+  if (!equalBytes(change.script, scriptAt(changePath, 'changePath', context).script)) {
     throw new Refusal(
       'foreign_change',
       `outputs[${changeIndex}].script`,

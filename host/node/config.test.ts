@@ -29,6 +29,7 @@ describe('node configuration', () => {
     expect(config.mesh.root).toBe('/etc/root.pem');
     expect(config.pool.target).toBe(20);
     expect(config.policy.max_fee_sats).toBe(1_000_000);
+    expect(config.pool.derived_keys).toBe('re-randomised');
   });
 
   test.each([
@@ -43,6 +44,7 @@ describe('node configuration', () => {
     ['an identity that is no key', (t: string) => t.replace(identity(2), 'xyz'), 'cluster.members.1.identity'],
     ['a refill that begins above its target', (t: string) => `${t}\npool = { target = 10, low = 11 }`, 'pool.low'],
     ['a target above the largest size', (t: string) => `${t}\npool = { target = 10, max = 9 }`, 'pool.max'],
+    ['an unknown profile', (t: string) => `${t}\npool = { derived_keys = "fast" }\n`, 'pool.derived_keys'],
     ['broken TOML', (t: string) => t.replace('version = 1', 'version = ='), '/srv/node-1/node.toml'],
   ])('%s is refused by name, with a remedy', (_name, edit, field) => {
     expect(() => toml(edit)).toThrow(
@@ -70,6 +72,7 @@ describe('node configuration', () => {
       ['TARGET', '-1'],
       ['TARGET', 'many'],
       ['ON_EMPTY', 'sometimes'],
+      ['DERIVED_KEYS', 'yes'],
       ['TARGT', '10'],
     ] as const) {
       const field = `THRESHOLD_POOL_${name}`;

@@ -28,6 +28,11 @@ const pool = z.strictObject({
   max_age_hours: z.number().min(1).max(8760).default(24),
   /** A payment that finds no presignature: signed without one at once, or only after some seconds if presignatures are being made. */
   on_empty: z.enum(['interactive', 'wait']).default('interactive'),
+  /**
+   * How payments from addresses below a wallet's key are signed: from the pool, with nonce points made over for key and request, or (conservative) by
+   * presigning for the key itself, without the pool.
+   */
+  derived_keys: z.enum(['re-randomised', 'conservative']).default('re-randomised'),
   /** Safe primes to keep for the next auxiliary information (four make one); 0 searches them when they are needed. */
   primes: z.int().min(0).max(64).default(4),
 });

@@ -150,6 +150,7 @@ async function construct(config: NodeConfig, logger: ReturnType<typeof createLog
       onEmpty: config.pool.on_empty,
       primes: config.pool.primes,
     },
+    derivedKeys: config.pool.derived_keys,
     pollMs: config.bitcoin.poll_seconds * 1000,
     events: new EventBus(),
     logger,

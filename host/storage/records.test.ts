@@ -387,6 +387,30 @@ function suite(start: () => Promise<TestServer>): void {
     });
   });
 
+  describe('addresses', () => {
+    it('counters rise, for one that asked, and are in the log; nothing lowers or removes them', async () => {
+      const of = { wallet_id: 'w1', account: 2_147_483_647, chain: 1 };
+      await records.addresses.raise({ ...of, next: 3 }, 'node-2');
+      await records.addresses.raise({ ...of, next: 2 }, 'node-3');
+      await records.addresses.raise({ ...of, next: 2_147_483_648 }, 'node-4');
+      expect(await records.addresses.list()).toEqual([{ ...of, next: 2_147_483_648 }]);
+      const items = await records.audit.list({ subject: 'w1' });
+      const rows = items.filter(({ action }) => action === 'address.change').map(({ detail }) => [detail['next'], detail['asked_by']]);
+      expect(rows).toEqual([
+        [3, 'node-2'],
+        [2_147_483_648, 'node-4'],
+      ]);
+      for (const sql of ['update address_counters set next = 5', 'delete from address_counters'])
+        await expect(as(database.url, sql)).rejects.toMatchObject({ constraint: 'address_counters_rise' });
+      for (const wrong of [
+        { ...of, chain: 2, next: 1 },
+        { ...of, account: -1, next: 1 },
+        { ...of, wallet_id: 'w9', next: 1 },
+      ])
+        await expect(records.addresses.raise(wrong, 'node-2')).rejects.toMatchObject({ name: 'Refusal' });
+    });
+  });
+
   describe('operations', () => {
     it('follow a ceremony from start to end, and what it left in the vault', async () => {
       const ceremony = {

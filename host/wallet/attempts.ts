@@ -10,6 +10,7 @@ import { attachEcdsa, attachSchnorr, finalize, type InputWitness, type SignedPay
 import type { Rerandomised } from '../cggmp24/rerandomise.ts';
 import { quorumCertificate } from '../consensus/certificate.ts';
 import { modQ } from '../curve/secp256k1.ts';
+import { deriveShare } from '../frost/derive.ts';
 import { taprootSighash } from '../frost/sighash.ts';
 import { aggregate, type NonceCommitment } from '../frost/signing.ts';
 import type { NodeId } from '../mesh/types.ts';
@@ -260,12 +261,11 @@ export class Attempts {
 
   #fromSession(pending: Pending, { mode }: Plan, signatures: readonly Uint8Array[]): SignedPayment {
     const { payment, key } = pending;
-    const { publicKey } = scriptOf(key);
-    const witnesses = payment.inputs.map((_, input) => {
+    const witnesses = payment.inputs.map(({ path }, input) => {
       const signature = signatures[input]!;
       if (mode === 'frost') return attachSchnorr(payment, input, signature);
       const [r, s] = [bytesToBigint(signature.slice(0, 32)), bytesToBigint(signature.slice(32))];
-      return attachEcdsa(payment, input, { r, s }, publicKey);
+      return attachEcdsa(payment, input, { r, s }, scriptOf(key, path).publicKey);
     });
     return finalize(payment, witnesses);
   }
@@ -277,14 +277,15 @@ export class Attempts {
     results: readonly (readonly Uint8Array[])[],
     experience: Experience,
   ): Promise<SignedPayment> {
-    const { payment, key } = pending;
-    const { publicKey } = scriptOf(key);
+    const { payment } = pending;
     const witnesses: InputWitness[] = [];
     for (const input of payment.inputs.keys()) {
       const rerandomised = made[input];
       invariant(rerandomised !== undefined, 'this node gave a partial signature for every input');
       const partials = new Map(results.map((given, position) => [position, bytesToBigint(given[input] ?? new Uint8Array())]));
       try {
+        // points.publicKey: the key at the path of the input.
+        const publicKey = rerandomised.points.publicKey.toBytes(true);
         witnesses.push(attachEcdsa(payment, input, rerandomised.combine(partials), publicKey));
       } catch (error) {
         if (error instanceof Fault) {
@@ -317,7 +318,7 @@ export class Attempts {
       const given = results.map((answers) => answers[input] ?? new Uint8Array());
       const message = taprootSighash(sighashPreimage(payment, input));
       const shares = new Map(signers.map((index, position) => [index, modQ(bytesToBigint(given[position]!))]));
-      const result = aggregate(key.share, list, message, shares);
+      const result = aggregate(deriveShare(key.share, payment.inputs[input]!.path), list, message, shares);
       if (result.signature !== undefined) {
         witnesses.push(attachSchnorr(payment, input, result.signature));
         continue;

@@ -1,5 +1,6 @@
 /** What peers can make this node remember is bounded, and forgotten again. */
 import { describe, expect, test } from 'vitest';
+import type { Vote } from '../consensus/vote.ts';
 import { EarlyVotes } from './early-votes.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
@@ -82,7 +83,7 @@ test('a node whose payments are refused cannot empty the pool by naming all of i
     openings.refuse({
       proposer,
       key: { walletId: 'wallet' } as unknown as WalletKey,
-      stock: { signers: [0, 1], nodes, presignatures: Array.from({ length: 10 }, (_, i) => id(i)) },
+      stock: { signers: [0, 1], nodes, presignatures: Array.from({ length: 10 }, (_, i) => id(i)), paths: [] },
     });
   await refuse('node-1', ['node-1', 'node-3']);
   for (let i = 0; i < 10; i++) await refuse('node-1');
@@ -91,6 +92,27 @@ test('a node whose payments are refused cannot empty the pool by naming all of i
   now = 60 * 60_000 + 1;
   await refuse('node-1');
   expect(discarded).toHaveLength(5);
+});
+
+test('a node that opens nothing for a key below the wallet’s is left out of sets for such keys for an hour; for the own key it is not', async () => {
+  let now = 0;
+  const context = { self: 'node-1', clock: () => now, derivedKeys: 're-randomised' } as unknown as WalletContext;
+  const openings = new Openings(context, {} as unknown as Pools, {} as Ledger);
+  const vote = (voter: string, extension = new Uint8Array()) => ({ value: 'approve', voter, extension }) as unknown as Vote;
+  const heard = (paths: number[][], from: Vote) => {
+    const opened = { opening: { state: 'burnt' }, presignatures: [] };
+    return openings.heard({ stock: { signers: [0, 1], nodes: ['node-1', 'node-2'], presignatures: [], paths }, opened, accused: new Set() } as unknown as Pending, from); // prettier-ignore
+  };
+  await heard([[]], vote('node-2'));
+  expect(openings.willing('node-2', [[3, 0, 1]])).toBe(true);
+  await heard([[], [3, 0, 1]], vote('node-2'));
+  expect(openings.willing('node-2', [[3, 0, 1]])).toBe(false);
+  expect(openings.willing('node-2', [[]])).toBe(true);
+  expect(openings.willing('node-3', [[3, 0, 1]])).toBe(true);
+  now = 60 * 60_000 + 1;
+  expect(openings.willing('node-2', [[3, 0, 1]])).toBe(true);
+  const careful = new Openings({ ...context, derivedKeys: 'conservative' }, {} as unknown as Pools, {} as Ledger);
+  expect([careful.willing('node-1', [[3, 0, 1]]), careful.willing('node-1', [[]])]).toEqual([false, true]);
 });
 
 describe('turns', () => {

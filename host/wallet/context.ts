@@ -3,6 +3,7 @@ import type { Random } from '../base/random.ts';
 import type { Esplora } from '../bitcoin/esplora.ts';
 import type { PaymentPolicy } from '../bitcoin/coins.ts';
 import type { PrimeSource } from '../cggmp24/aux-info.ts';
+import type { Profile } from '../cggmp24/rerandomise.ts';
 import type { NodeIdentity, Roster } from '../consensus/identity.ts';
 import type { Core, Priority } from '../core/types.ts';
 import type { Calls } from '../mesh/calls.ts';
@@ -79,6 +80,8 @@ export interface WalletContext {
   readonly esplora: Esplora;
   readonly policy: Policy;
   readonly pool: PoolSettings;
+  /** How this node signs for keys below a wallet's: with presignatures of the wallet's key made over, or without the pool. */
+  readonly derivedKeys: Profile;
   readonly pollMs: number;
   /** Where files of evidence go, for the operator to show to others; absent where there is no disk. */
   readonly evidence?: { write(name: string, file: Uint8Array): Promise<void> };

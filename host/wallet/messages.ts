@@ -20,6 +20,7 @@ import {
   type Infer,
 } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
+import { MAX_STEP } from '../bitcoin/paths.ts';
 import { point } from '../curve/secp256k1.ts';
 
 /** Upper bound on the members of a cluster, and so on committees, signer sets and votes. */
@@ -137,6 +138,27 @@ export const auxAnswer = versioned(1, struct({ hash: bytesUpTo(32) }));
 export const poolLevels = versioned(
   1,
   struct({ sets: list(struct({ signers: list(u8, { max: MAX_NODES }), ready: u32 }), { max: 1024 }) }),
+);
+
+/** Counters of one page. */
+export const MAX_COUNTERS = 500;
+const index = map(
+  u32,
+  (n) => {
+    if (n > MAX_STEP) throw new DecodeError('', `${n} is a hardened index`);
+    return n;
+  },
+  (n) => n,
+);
+/** Asks for a receiving address of an account: for somebody (`fresh`: nobody else has it), or only to have it and those below looked at. */
+export const addressRequest = versioned(1, struct({ walletId: uuid, account: index, index, purpose: oneOf(['fresh', 'watch']) }));
+/** `next`: the first index that is not in use at the node that answers. */
+export const addressResponse = versioned(1, struct({ verdict: oneOf(['accepted', 'taken', 'ahead', 'many', 'often']), next: u32 }));
+/** Asks for the counters of a wallet from the `from`-th on, by account and chain. */
+export const countersRequest = versioned(1, struct({ walletId: uuid, from: u32 }));
+export const countersResponse = versioned(
+  1,
+  struct({ total: u32, counters: list(struct({ account: index, chain: upTo(1), next: u32 }), { max: MAX_COUNTERS }) }),
 );
 
 /** The payload of a payment proposal: consensus carries it as bytes. Intent and payment are canonical bytes of host/bitcoin. */

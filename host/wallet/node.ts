@@ -1,9 +1,13 @@
 /** Puts the use-cases of one node together, registers what it answers, and picks up after a restart. */
 import { burnOpened } from '../presign/states.ts';
+import { AddressBook } from './address-book.ts';
+import { Addresses } from './addresses.ts';
 import { Attempts } from './attempts.ts';
+import { Builder } from './building.ts';
 import { Ceremonies } from './ceremonies.ts';
 import type { WalletContext } from './context.ts';
 import { Erasures } from './erasures.ts';
+import { Holdings } from './holdings.ts';
 import { KeyChanges } from './key-changes.ts';
 import { KeySwitches } from './key-switches.ts';
 import { Keyring } from './keyring.ts';
@@ -64,26 +68,30 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   });
   const nonces = new Nonces(context, keyring);
   const standing = new Standing(context.clock);
+  const book = await AddressBook.open(context);
+  const addresses = new Addresses(context, keyring, book);
+  const holdings = new Holdings(context, book);
   const ceremonies = new Ceremonies(context, keyring, pools, standing);
-  const voting = new Voting(context, keyring, ledger, pending, openings);
+  const voting = new Voting(context, keyring, ledger, pending, openings, book);
   const signer = new Signer(context, keyring, ledger, pending, voting, openings, nonces);
   const notices = new Notices(context, ledger, pending);
   const attempts = new Attempts(context, ledger, pending, openings, nonces, signer, standing);
-  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools, nonces, standing);
+  const builder = new Builder(context, book, holdings);
+  const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools, nonces, standing, builder, openings);
   const watcher = new Watcher(context, ledger, payments, pending);
   const refill = new Refill(context, keyring, pools, ceremonies, standing);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
   const switches = await KeySwitches.open(context, keyring, pools, ceremonies, nonces);
   const erasures = new Erasures(context, switches);
   const changes = new KeyChanges(context, keyring, ceremonies, switches, erasures);
-  for (const part of [ceremonies, voting, signer, nonces, notices, refill, prepared, switches, erasures, changes]) part.serve();
+  for (const part of [ceremonies, voting, signer, nonces, notices, refill, prepared, switches, erasures, changes, addresses]) part.serve();
 
   await context.records.ceremonies.endInterrupted();
   // Again, for what a crash or a lost database left out; what is there already stays.
   for (const key of keyring.keys()) if (key.state === 'active') await ceremonies.registered(key.walletId);
 
   return {
-    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes }),
+    service: createWalletService({ context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes, addresses, holdings }),
     start() {
       watcher.start();
       if (context.pool.target > 0) refill.start();
@@ -92,6 +100,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
       });
       prepared.start();
       switches.start();
+      addresses.start();
       primes.start();
     },
     async stop() {
@@ -99,6 +108,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
       await primes.stop();
       await prepared.stop();
       await switches.stop();
+      await addresses.stop();
       await refill.stop();
       await watcher.stop();
       await pools.settle();

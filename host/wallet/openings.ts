@@ -9,6 +9,7 @@
 import { decode, DecodeError, encode } from '../base/codec.ts';
 import { equalBytes, hex } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
+import type { WalletPath } from '../bitcoin/paths.ts';
 import { openingCommitment, presignaturePublic, sealedPresignature } from '../cggmp24/presignature.ts';
 import type { Vote } from '../consensus/vote.ts';
 import { Transcript } from '../protocol/transcript.ts';
@@ -24,15 +25,15 @@ import type { Pools } from './pools.ts';
 const SIGHASH_ALL = 1;
 
 /** req of §7 rule 10. The proposal's id covers the unsigned transaction, the wallet and the choice of presignatures, and is never that of another proposal. */
-export const signingRequestOf = (proposal: Uint8Array, walletId: string, { presignatures }: Stock): Uint8Array =>
+export const signingRequestOf = (proposal: Uint8Array, walletId: string, { presignatures, paths }: Stock): Uint8Array =>
   new Transcript('signing-request/v1')
     .bytes(proposal)
     .text(walletId)
-    // Each with its path, that of the wallet's own key, and its sighash type.
-    .list(presignatures, (hash, id) =>
+    // Each with its path and its sighash type.
+    .list([...presignatures.entries()], (hash, [input, id]) =>
       hash
         .bytes(id)
-        .list([], () => undefined)
+        .list(paths[input]!, (steps, step) => steps.u32(step))
         .u32(SIGHASH_ALL),
     )
     .digest();
@@ -41,22 +42,28 @@ export const signingRequestOf = (proposal: Uint8Array, walletId: string, { presi
 export function stockOf(
   { signers, presignatures }: { readonly signers: readonly number[]; readonly presignatures: readonly Uint8Array[] },
   key: WalletKey,
-  inputs: number,
+  inputs: readonly { readonly path: WalletPath }[],
 ): Stock | undefined {
   if (signers.length === 0 && presignatures.length === 0) return undefined;
   const ascending = signers.every((index, a) => index < key.share.n && (a === 0 || index > signers[a - 1]!));
   const different = new Set(presignatures.map(hex)).size === presignatures.length;
-  if (key.protocol !== 'cggmp24' || signers.length !== key.share.t || !ascending || !different || presignatures.length !== inputs) {
+  if (key.protocol !== 'cggmp24' || signers.length !== key.share.t || !ascending || !different || presignatures.length !== inputs.length) {
     throw new Refusal(
       'proposal_refused',
       'presignatures',
-      `${presignatures.length} presignatures of [${signers.join(', ')}] for ${inputs} inputs`,
+      `${presignatures.length} presignatures of [${signers.join(', ')}] for ${inputs.length} inputs`,
       'name t signers in ascending order and a presignature of its own for each input, or none of both',
       422,
     );
   }
-  return { signers, nodes: signers.map((index) => key.committee[index]!), presignatures };
+  return { signers, nodes: signers.map((index) => key.committee[index]!), presignatures, paths: inputs.map(({ path }) => path) };
 }
+
+const isOwn = (paths: readonly WalletPath[]): boolean => paths.every((path) => path.length === 0);
+
+/** Whether this node signs from the pool for keys at these paths: its stock is of the wallet's own key, so others need the re-randomised profile. */
+const mayUse = ({ derivedKeys }: Pick<WalletContext, 'derivedKeys'>, paths: readonly WalletPath[]): boolean =>
+  derivedKeys === 're-randomised' || isOwn(paths);
 
 /** How far the openings of a proposal are: all there, some still to come, or never to be complete. */
 export type StockState = 'complete' | 'waiting' | 'lost';
@@ -64,10 +71,14 @@ export type StockState = 'complete' | 'waiting' | 'lost';
 /** A proposer whose proposals have burnt this many in an hour gets no more openings: it may still be paid for interactively. */
 const MAX_BURNT = 24;
 const BURNT_MS = 60 * 60_000;
+/** How long a node that opened nothing for derived keys is left out of sets for such. */
+const DECLINED_MS = 60 * 60_000;
 
 export class Openings {
   /** When presignatures were burnt unused, by the proposer that had them opened. */
   readonly #burnt = new Map<NodeId, number[]>();
+  /** When a node has approved a payment with derived keys without opening anything: its operator may want it so. */
+  readonly #declined = new Map<NodeId, number>();
 
   constructor(
     private readonly context: WalletContext,
@@ -82,7 +93,8 @@ export class Openings {
   async open(proposal: { id: Uint8Array; proposer: NodeId; key: WalletKey; stock: Stock | undefined }): Promise<OpenedStock | undefined> {
     const { id, proposer, key, stock } = proposal;
     const { context } = this;
-    if (stock === undefined || !stock.nodes.includes(context.self) || this.#overspent(proposer)) return undefined;
+    if (stock === undefined || !stock.nodes.includes(context.self) || this.#overspent(proposer) || !mayUse(context, stock.paths))
+      return undefined;
     const pool = this.pools.of(key.walletId);
     const ready = new Set(pool.available(stock.nodes).map((meta) => hex(meta.id)));
     if (!stock.presignatures.every((wanted) => ready.has(hex(wanted)))) return undefined;
@@ -119,6 +131,12 @@ export class Openings {
     this.#charge(proposer, await this.pools.of(key.walletId).discard(stock.presignatures, 'voted against'));
   }
 
+  /** Whether a payment with these keys is worth proposing from the pool with this node in the set. */
+  willing(node: NodeId, paths: readonly WalletPath[]): boolean {
+    const { self, clock } = this.context;
+    return isOwn(paths) || (node === self ? mayUse(this.context, paths) : (this.#declined.get(node) ?? -Infinity) < clock() - DECLINED_MS);
+  }
+
   /** For the extension of the own vote. */
   extension(opened: OpenedStock | undefined): Uint8Array {
     return opened === undefined ? new Uint8Array() : encode(voteOpenings, { openings: opened.presignatures.map(({ opening }) => opening) });
@@ -153,6 +171,8 @@ export class Openings {
     const { stock, opened, accused } = pending;
     if (stock === undefined || opened === undefined) return;
     const position = vote === undefined ? -1 : stock.nodes.indexOf(vote.voter);
+    if (vote?.value === 'approve' && position >= 0 && vote.extension.length === 0 && !isOwn(stock.paths))
+      this.#declined.set(vote.voter, this.context.clock());
     if (vote?.value === 'approve' && position >= 0 && vote.extension.length > 0 && openingsIn(vote, opened, position) === undefined) {
       const accusation = `wrong_opening/${vote.voter}`;
       if (!accused.has(accusation)) {

@@ -7,19 +7,19 @@ import { encode } from '../base/codec.ts';
 import { fromHex, hex, utf8 } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
 import { outpoint } from '../bitcoin/coins.ts';
-import { feeRate } from '../bitcoin/fees.ts';
-import { paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
-import { buildPayment } from '../bitcoin/transaction.ts';
+import { paymentIntent as intentCodec, unsignedPayment, type UnsignedPayment } from '../bitcoin/payment.ts';
 import { proposalId, signedProposal, signProposal, type SignedProposal } from '../consensus/proposal.ts';
 import { defaultQuorum } from '../consensus/quorum.ts';
 import type { Method } from '../mesh/calls.ts';
 import { sha256 } from '../protocol/transcript.ts';
-import { scriptOf, walletInfo } from './accounts.ts';
+import { addressAt } from './accounts.ts';
 import type { Attempts, Signed } from './attempts.ts';
+import type { Builder } from './building.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { paymentProposal } from './messages.ts';
+import type { Openings } from './openings.ts';
 import type { Nonces } from './nonces.ts';
 import { abandonMethod, signedMethod, type Notices } from './notices.ts';
 import type { Pending, PendingPayments } from './pending.ts';
@@ -32,8 +32,6 @@ import { objections, PAYMENT_KIND, proposeMethod, type Voting } from './voting.t
 /** For votes, from the proposal on; signing has as long again. */
 const VOTING_MS = 30_000;
 const SIGNING_MS = 60_000;
-/** Blocks within which a payment without a fee rate should confirm. */
-const CONFIRMATION_TARGET = 6;
 /** Confirmations after which a transaction counts as in the chain for good. */
 export const FINAL_CONFIRMATIONS = 6;
 
@@ -54,6 +52,8 @@ export class Payments {
     private readonly pools: Pools,
     private readonly nonces: Nonces,
     private readonly standing: Standing,
+    private readonly builder: Builder,
+    private readonly openings: Openings,
   ) {}
 
   /** Resolves when the payment is broadcast, or has failed: the record says which. The same idempotency key never pays twice on this node. */
@@ -172,8 +172,8 @@ export class Payments {
   ): Promise<{ signed: SignedProposal; pending: Pending; buildMs: number }> {
     const { context } = this;
     const begin = context.clock();
-    const { intent, payment } = await this.#build(key, request);
-    const choice = await this.#choose(key, payment.inputs.length);
+    const { intent, payment } = await this.builder.build(key, request);
+    const choice = await this.#choose(key, payment.inputs);
     const createdAt = context.clock();
     // While the others vote.
     this.#fillNonces(key, payment.inputs.length);
@@ -220,37 +220,17 @@ export class Payments {
   }
 
   /** The presignatures that the proposal names: of a signer set that is linked, this node in it. None when the pool is off, blocked or used up. */
-  async #choose(key: WalletKey, inputs: number): Promise<{ signers: number[]; presignatures: Uint8Array[] }> {
+  async #choose(key: WalletKey, inputs: UnsignedPayment['inputs']): Promise<{ signers: number[]; presignatures: Uint8Array[] }> {
     const none = { signers: [], presignatures: [] };
     const { context } = this;
-    if (key.protocol !== 'cggmp24' || context.pool.target === 0) return none;
-    const linked = () => online(context);
+    const paths = inputs.map(({ path }) => path);
+    if (key.protocol !== 'cggmp24' || context.pool.target === 0 || !this.openings.willing(context.self, paths)) return none;
+    const willing = () => new Set([...online(context)].filter((node) => this.openings.willing(node, paths)));
     // Of a set with a node that has let runs down lately, only when there is no other.
-    const preferred = () => new Set(this.standing.sufficient(key.committee.filter((node) => linked().has(node)), key.share.t)); // prettier-ignore
-    const choice = await this.pools.choose(key.walletId, linked, inputs, preferred);
+    const preferred = () => new Set(this.standing.sufficient(key.committee.filter((node) => willing().has(node)), key.share.t)); // prettier-ignore
+    const choice = await this.pools.choose(key.walletId, willing, inputs.length, preferred);
     if (choice === undefined) return none;
     return { signers: choice.signers.map((node) => key.committee.indexOf(node)), presignatures: [...choice.ids] };
-  }
-
-  async #build(key: WalletKey, request: SendRequest): Promise<{ intent: PaymentIntent; payment: UnsignedPayment }> {
-    const { esplora, network, policy, records } = this.context;
-    const { address } = walletInfo(key, network);
-    const [coins, held, rate] = await Promise.all([
-      esplora.coinsOf(address),
-      records.transactions.reserved(key.walletId),
-      request.fee_rate === undefined ? esplora.feeRate(CONFIRMATION_TARGET) : Promise.resolve(feeRate(request.fee_rate)),
-    ]);
-    const taken = new Set(held.map(outpoint));
-    const intent: PaymentIntent = {
-      recipients: request.recipients.map(({ address: to, amount_sats: amount }, i) => ({
-        address: to,
-        amount: satoshis(amount, `recipients[${i}].amount_sats`),
-      })),
-      metadata: request.metadata === undefined ? undefined : utf8(request.metadata),
-      feeRate: rate < policy.minFeeRate ? policy.minFeeRate : rate,
-    };
-    const free = coins.filter((coin) => !taken.has(outpoint(coin)));
-    return { intent, payment: buildPayment({ wallet: scriptOf(key), network, intent, coins: free, policy }) };
   }
 
   /** Asks the committee for votes. Resolves with true as soon as a quorum approves; with false when the payment has ended instead. */
@@ -343,18 +323,23 @@ export class Payments {
   async #spentBy(txId: string): Promise<string | undefined> {
     const { esplora, network } = this.context;
     const { wallet_id: walletId, txid } = await this.ledger.get(txId);
-    const coins = new Set((await this.ledger.payment(txId)).inputs.map(outpoint));
+    const key = this.keyring.active(walletId);
+    const { inputs } = await this.ledger.payment(txId);
+    const coins = new Set(inputs.map(outpoint));
+    const addresses = new Set(inputs.map(({ path }) => addressAt(key, path, network)));
     const [transactions, tip] = await Promise.all([
-      esplora.addressTxs(walletInfo(this.keyring.active(walletId), network).address),
+      Promise.all([...addresses].map((address) => esplora.addressTxs(address))),
       esplora.tipHeight(),
     ]);
-    return transactions.find(
-      ({ txid: other, vin, status }) =>
-        other !== txid &&
-        status.confirmed &&
-        tip - status.block_height + 1 >= FINAL_CONFIRMATIONS &&
-        vin.some((input) => coins.has(outpoint(input))),
-    )?.txid;
+    return transactions
+      .flat()
+      .find(
+        ({ txid: other, vin, status }) =>
+          other !== txid &&
+          status.confirmed &&
+          tip - status.block_height + 1 >= FINAL_CONFIRMATIONS &&
+          vin.some((input) => coins.has(outpoint(input))),
+      )?.txid;
   }
 }
 
@@ -372,8 +357,3 @@ const requestHash = (walletId: string, { recipients, fee_rate, metadata }: SendR
       ),
     ),
   );
-
-function satoshis(amount: number, field: string): bigint {
-  if (Number.isSafeInteger(amount) && amount > 0) return BigInt(amount);
-  throw new Refusal('bad_amount', field, `${amount} is no amount in satoshis`, 'give a whole number above 0', 422);
-}

@@ -2,6 +2,7 @@
  * The payments this node has voted on and that are not final: proposal, decoded payment, ballot, own vote. In memory; what must survive a
  * crash is in the records. A node that was restarted knows nothing of a pending proposal and does not sign it: the others do.
  */
+import type { WalletPath } from '../bitcoin/paths.ts';
 import type { UnsignedPayment } from '../bitcoin/payment.ts';
 import type { Presignature } from '../cggmp24/presignature.ts';
 import type { Ballot } from '../consensus/ballot.ts';
@@ -19,6 +20,8 @@ export interface Stock {
   readonly signers: readonly number[];
   readonly nodes: readonly NodeId[];
   readonly presignatures: readonly Uint8Array[];
+  /** Of each input, below the wallet's key. */
+  readonly paths: readonly WalletPath[];
 }
 /** The own part of it, while the vote runs. */
 export interface OpenedStock {

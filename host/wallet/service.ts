@@ -2,13 +2,17 @@
 import { randomUUID } from 'node:crypto';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Fault, Refusal } from '../base/errors.ts';
+import { addressOf } from '../bitcoin/address.ts';
 import { outpoint } from '../bitcoin/coins.ts';
+import { RECEIVE, showPath } from '../bitcoin/paths.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { walletInfo } from './accounts.ts';
+import type { Addresses } from './addresses.ts';
 import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import type { KeyChanges } from './key-changes.ts';
 import { unknownWallet, type Keyring, type WalletKey } from './keyring.ts';
+import type { Holdings } from './holdings.ts';
 import type { Ledger } from './ledger.ts';
 import type { Payments } from './payments.ts';
 import type { Pools } from './pools.ts';
@@ -30,8 +34,10 @@ export function createWalletService(parts: {
   refill: Refill;
   changes: KeyChanges;
   primes: PrimeStock;
+  addresses: Addresses;
+  holdings: Holdings;
 }): WalletService {
-  const { context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes } = parts;
+  const { context, keyring, pools, ledger, payments, ceremonies, refill, primes, changes, addresses, holdings } = parts;
   const started = context.clock();
   let backend = { at: -Infinity, connected: false };
 
@@ -186,8 +192,8 @@ export function createWalletService(parts: {
     wallet: (walletId) => Promise.resolve().then(() => wallet(walletId)),
 
     async balance(walletId) {
-      const { address } = wallet(walletId);
-      const [coins, held] = await Promise.all([context.esplora.coinsOf(address), context.records.transactions.reserved(walletId)]);
+      const key = keyring.active(walletId);
+      const [coins, held] = await Promise.all([holdings.all(key), context.records.transactions.reserved(walletId)]);
       const sum = (values: readonly bigint[]) => Number(values.reduce((total, value) => total + value, 0n));
       const reserved = new Set(held.map(outpoint));
       const confirmed = coins.filter((coin) => coin.confirmations > 0);
@@ -201,17 +207,24 @@ export function createWalletService(parts: {
     },
 
     async utxos(walletId) {
-      const { address } = wallet(walletId);
-      const [coins, held] = await Promise.all([context.esplora.coinsOf(address), context.records.transactions.reserved(walletId)]);
+      const key = keyring.active(walletId);
+      const [coins, held] = await Promise.all([holdings.all(key), context.records.transactions.reserved(walletId)]);
       const reserved = new Set(held.map(outpoint));
       return coins.map((coin) => ({
         txid: coin.txid,
         vout: coin.vout,
         value: Number(coin.value),
+        address: addressOf(coin.script, context.network),
+        path: showPath(coin.path ?? []),
         confirmations: coin.confirmations,
         reserved: reserved.has(outpoint(coin)),
       }));
     },
+
+    newAddress: (walletId, wanted) => addresses.issue(walletId, wanted),
+    addressAt: (walletId, account, index) => Promise.resolve().then(() => addresses.at(walletId, [account, RECEIVE, index])),
+    addresses: (walletId, filter) => Promise.resolve().then(() => addresses.list(walletId, filter)),
+    descriptor: (walletId, account) => Promise.resolve().then(() => addresses.descriptor(walletId, account)),
 
     send: (walletId, request) => payments.send(walletId, request),
     transaction: (id) => ledger.get(id),

@@ -14,6 +14,8 @@ import { signInteractive } from '../cggmp24/sign-interactive.ts';
 import { quorumCertificate, verifyCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
 import { sessionIdentity } from '../consensus/identity.ts';
 import { atPriority } from '../core/types.ts';
+import { Child } from '../curve/bip32.ts';
+import { deriveShare } from '../frost/derive.ts';
 import { sign as frostSign } from '../frost/sign.ts';
 import { taprootSighash } from '../frost/sighash.ts';
 import type { SessionFacts } from '../evidence/index.ts';
@@ -205,7 +207,7 @@ export class Signer {
         openings: openings[input]!,
         request,
         input,
-        path: [],
+        path: payment.inputs[input]!.path,
         message: bitcoinSighash(sighashPreimage(payment, input)),
       }),
     );
@@ -235,7 +237,11 @@ export class Signer {
     );
     // Durably used from here on, whatever happens next.
     const taken = await this.nonces.own.take(share, from, ownCommitments(commitments, signers, share.index), purposes);
-    return taken.map((nonces, input) => bigintToBytes(signShare(share, nonces, lists[input]!, messages[input]!), 32));
+    // A pair belongs to the wallet's key and signs for one of its children as well: the challenge is under the child's key.
+    return taken.map((nonces, input) => {
+      const child = deriveShare(share, payment.inputs[input]!.path);
+      return bigintToBytes(signShare(child, nonces, lists[input]!, messages[input]!), 32);
+    });
   }
 
   async #interactively(pending: Pending, request: SignRequest, watch: Watch): Promise<Uint8Array[]> {
@@ -253,11 +259,21 @@ export class Signer {
     const parties = request.signers.map((index) => key.committee[index]!);
     const identities = parties.map((node) => context.roster.publicKey(node));
     const results: Uint8Array[] = [];
-    for (const input of payment.inputs.keys()) {
+    for (const [input, { path }] of payment.inputs.entries()) {
       const message = bitcoinSighash(sighashPreimage(payment, input));
       const session = { nonce: inputNonce(request, input), identities };
       const { parameters, random } = context;
-      const binding = signingBinding({ protocol: 'sign', signers: request.signers, key: key.share, aux, parameters, message, ...session });
+      const child = path.length > 0 && { child: Child.of(key.share, path) };
+      const binding = signingBinding({
+        protocol: 'sign',
+        signers: request.signers,
+        key: key.share,
+        aux,
+        parameters,
+        message,
+        ...child,
+        ...session,
+      });
       const facts = { binding, signers: request.signers, publicShares: key.share.X, aux: aux.parties };
       const { r, s } = await this.#session({ facts, parties, limits: SESSION_LIMITS.interactive, watch }, (rounds) =>
         signInteractive({
@@ -270,6 +286,7 @@ export class Signer {
           parameters,
           message,
           session,
+          ...child,
         }),
       );
       results.push(concatBytes(bigintToBytes(r, 32), bigintToBytes(s, 32)));
@@ -283,9 +300,11 @@ export class Signer {
     if (key.protocol !== 'frost') throw new Refusal('signature_refused', 'mode', 'not a FROST key', 'use the mode of the key', 409);
     const parties = request.signers.map((index) => key.committee[index]!);
     const identities = parties.map((node) => context.roster.publicKey(node));
-    const { t, n } = key.share;
     return Promise.all(
-      [...payment.inputs.keys()].map((input) => {
+      payment.inputs.map(({ path }, input) => {
+        // For an address below the wallet's key everything is the child's: share, public shares and key, and so the sid.
+        const share = deriveShare(key.share, path);
+        const { t, n, epoch, P: publicKey, Y } = share;
         const binding = {
           protocol: 'frost-sign',
           parameters: context.parameters,
@@ -294,14 +313,15 @@ export class Signer {
           t,
           n,
           keyId: key.walletId,
-          epoch: key.share.epoch,
-          publicKey: key.share.P,
-          shares: sharesHash(request.signers, key.share.Y),
+          epoch,
+          publicKey,
+          path,
+          shares: sharesHash(request.signers, Y),
         };
         const message = taprootSighash(sighashPreimage(payment, input));
-        const facts = { binding, signers: request.signers, publicShares: key.share.Y, digest: message };
+        const facts = { binding, signers: request.signers, publicShares: Y, digest: message };
         return this.#session({ facts, parties, limits: SESSION_LIMITS.frost, watch }, (rounds) =>
-          frostSign({ rounds, signers: request.signers, share: key.share, message, random: context.random }),
+          frostSign({ rounds, signers: request.signers, share, message, random: context.random }),
         );
       }),
     );

@@ -31,10 +31,37 @@ export interface Balance {
   readonly total_utxos: number;
 }
 
+/** An address of a wallet: its own, or one below its key. */
+export interface AddressInfo {
+  readonly wallet_id: string;
+  readonly address: string;
+  readonly address_type: AddressType;
+  readonly network: NetworkName;
+  /** `m` for the wallet's own address, `m/account/chain/index` for others. */
+  readonly path: string;
+  readonly account: number | null;
+  readonly chain: 'receive' | 'change' | null;
+  readonly index: number | null;
+}
+
+/** What watch-only software needs: BIP-32 key and BIP-380 descriptors. They show every address of the wallet, of all accounts. */
+export interface DescriptorInfo {
+  readonly wallet_id: string;
+  readonly network: NetworkName;
+  readonly extended_public_key: string;
+  /** Of the wallet's own address. */
+  readonly own: string;
+  readonly account: number;
+  readonly receive: string;
+  readonly change: string;
+}
+
 export interface Utxo {
   readonly txid: string;
   readonly vout: number;
   readonly value: number;
+  readonly address: string;
+  readonly path: string;
   readonly confirmations: number;
   readonly reserved: boolean;
 }
@@ -233,6 +260,16 @@ export interface WalletService {
   wallet(walletId: string): Promise<WalletInfo>;
   balance(walletId: string): Promise<Balance>;
   utxos(walletId: string): Promise<readonly Utxo[]>;
+  /** A receiving address that nobody was given before, or with `index` that one. Account 0 when absent. */
+  newAddress(walletId: string, wanted: { account?: number; index?: number }): Promise<AddressInfo>;
+  /** The receiving address of that account and index, in use or not. Changes nothing. */
+  addressAt(walletId: string, account: number, index: number): Promise<AddressInfo>;
+  /** The addresses in use. */
+  addresses(
+    walletId: string,
+    filter: Page & { account?: number },
+  ): Promise<{ readonly items: readonly AddressInfo[]; readonly total: number }>;
+  descriptor(walletId: string, account: number): Promise<DescriptorInfo>;
   /** Returns once the payment is broadcast, or has failed; its record says which. */
   send(walletId: string, request: SendRequest): Promise<TransactionInfo>;
   /** By the wallet's own id or by Bitcoin txid. */

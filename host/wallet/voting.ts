@@ -5,8 +5,9 @@
 import { encode } from '../base/codec.ts';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
+import type { WalletPath } from '../bitcoin/paths.ts';
 import { amountOf, paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
-import { validatePayment } from '../bitcoin/validation.ts';
+import { spentPaths, validatePayment } from '../bitcoin/validation.ts';
 import { Ballot, type Receipt } from '../consensus/ballot.ts';
 import { proposalId, signedProposal, verifyProposal, type SignedProposal } from '../consensus/proposal.ts';
 import { defaultQuorum } from '../consensus/quorum.ts';
@@ -14,7 +15,8 @@ import { describe } from '../consensus/violation.ts';
 import { MAX_REASON_BYTES, signVote, vote as voteCodec, type Vote } from '../consensus/vote.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
-import { scriptOf, walletInfo } from './accounts.ts';
+import { addressAt, scriptOf } from './accounts.ts';
+import type { AddressBook } from './address-book.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -43,6 +45,7 @@ export class Voting {
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
     private readonly openings: Openings,
+    private readonly book: AddressBook,
   ) {}
 
   serve(): void {
@@ -103,7 +106,7 @@ export class Voting {
     const roster = context.roster.only(key.committee);
     const quorum = defaultQuorum(key.share.t, key.share.n);
     const ballot = new Ballot({ proposal, roster, quorum, clock: context.clock });
-    const stock = stockOf(content, key, payment.inputs.length);
+    const stock = stockOf(content, key, payment.inputs);
     const objection = await this.#judge(content.txId, proposal.proposer, key, payment, intent, { id, quorum });
     // Opened for this proposal alone, durably, before the vote that shows the openings exists.
     const [opened] = await Promise.all([
@@ -160,8 +163,18 @@ export class Voting {
           'send less',
         );
       }
-      const [coins, tipHeight] = await Promise.all([esplora.coinsOf(walletInfo(key, network).address), esplora.tipHeight()]);
-      validatePayment(payment, { wallet: scriptOf(key), network, policy, intent, view: { coins, tipHeight } });
+      // Asked afresh, and exactly the addresses that are spent from.
+      const addresses = spentPaths(payment, policy).map((path) => addressAt(key, path, network));
+      const [coins, tipHeight] = await Promise.all([
+        Promise.all(addresses.map((address) => esplora.coinsOf(address))),
+        esplora.tipHeight(),
+      ]);
+      const below = (path: WalletPath) => scriptOf(key, path);
+      validatePayment(payment, { wallet: scriptOf(key), below, network, policy, intent, view: { coins: coins.flat(), tipHeight } });
+      const [account, , index] = payment.changePath;
+      // From the vote on the change is looked at, so it must be where this node would look.
+      if (index !== undefined && !(await this.book.change(key.walletId, account!, index, proposer)))
+        throw refused('changePath', `change address ${index} of account ${account} is too far ahead`, 'take the next one');
     } catch (error) {
       // Unable to check is a no as well: a node approves only what it has seen for itself.
       if (!(error instanceof Refusal) && !(error instanceof Unavailable)) throw error;

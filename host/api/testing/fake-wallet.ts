@@ -3,7 +3,7 @@
  * nothing. A test may replace any method.
  */
 import { Refusal } from '../../base/errors.ts';
-import type { SendRequest, TransactionInfo, WalletEvent, WalletInfo, WalletService, KeyStatus } from '../../wallet/types.ts';
+import type { AddressInfo, SendRequest, TransactionInfo, WalletEvent, WalletInfo, WalletService, KeyStatus } from '../../wallet/types.ts';
 
 export const ECDSA_WALLET: WalletInfo = {
   wallet_id: 'w-ecdsa',
@@ -148,8 +148,24 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
     balance: async (id) => ({ wallet_id: known(id).wallet_id, confirmed: 5_000_000, unconfirmed: 1_000, reserved: 0, total_utxos: 2 }),
     utxos: async (id) => {
       known(id);
-      return [{ txid: 'ef'.repeat(32), vout: 1, value: 5_000_000, confirmations: 6, reserved: false }];
+      const { address } = known(id);
+      return [{ txid: 'ef'.repeat(32), vout: 1, value: 5_000_000, address, path: 'm', confirmations: 6, reserved: false }];
     },
+    newAddress: async (id, { account = 0, index = 3 }) => addressInfoOf(known(id), account, index),
+    addressAt: async (id, account, index) => addressInfoOf(known(id), account, index),
+    addresses: async (id, { account = 0, limit, offset }) => {
+      const items = [0, 1, 2].map((index) => addressInfoOf(known(id), account, index));
+      return { items: items.slice(offset, offset + limit), total: items.length };
+    },
+    descriptor: async (id, account) => ({
+      wallet_id: known(id).wallet_id,
+      network: 'regtest',
+      extended_public_key: 'tpub',
+      own: 'wpkh(tpub)#aaaaaaaa',
+      account,
+      receive: `wpkh(tpub/${account}/0/*)#bbbbbbbb`,
+      change: `wpkh(tpub/${account}/1/*)#cccccccc`,
+    }),
     keyStatus: async (id) => keyStatusOf(known(id)),
     refreshKey: async (id) => ({ ...keyStatusOf(known(id)), epoch: 1, state: 'erased' }),
     reshareKey: async (id, { threshold, nodes }) => ({
@@ -286,3 +302,14 @@ async function* listen(listeners: Set<(event: WalletEvent) => void>, signal: Abo
     listeners.delete(listener);
   }
 }
+
+const addressInfoOf = ({ wallet_id, address, address_type }: WalletInfo, account: number, index: number): AddressInfo => ({
+  wallet_id,
+  address,
+  address_type,
+  network: 'regtest',
+  path: `m/${account}/0/${index}`,
+  account,
+  chain: 'receive',
+  index,
+});

@@ -28,7 +28,7 @@ function rootOf(command: Command): Command {
 /** Digits only, within bounds. */
 export function integer(name: string, min: number, max: number): (text: string) => number {
   return (text) => {
-    const value = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
+    const value = /^\d{1,10}$/.test(text) ? Number(text) : Number.NaN;
     if (value >= min && value <= max) return value;
     throw new Refusal('cli.option', name, `${name} cannot be "${text.slice(0, 40)}"`, `give a whole number from ${min} to ${max}`);
   };

@@ -1,4 +1,4 @@
-/** `wallet create|list|balance|address|utxos` */
+/** `wallet create|list|balance|utxos` */
 import type { Command } from 'commander';
 import type { z } from 'zod';
 import type * as responses from '../../api/responses.ts';
@@ -7,6 +7,7 @@ import type { Io } from '../io.ts';
 import type { Session } from '../session.ts';
 import { grid, record } from '../table.ts';
 import { ago } from '../text.ts';
+import { registerAddresses } from './addresses.ts';
 import { action, identifier, integer, oneOf } from './options.ts';
 
 type Wallet = z.output<typeof responses.wallet>;
@@ -32,7 +33,6 @@ export function registerWallet(program: Command, io: Io): void {
 
   for (const [name, description, work] of [
     ['balance', 'balance of a wallet', balance],
-    ['address', 'where to receive', address],
     ['utxos', 'unspent outputs', utxos],
   ] as const) {
     wallet
@@ -42,6 +42,7 @@ export function registerWallet(program: Command, io: Io): void {
       .option('--wallet <id>', 'the same as an option', identifier('--wallet'))
       .action(action(io, work));
   }
+  registerAddresses(wallet, io);
 }
 
 /** The options and the work of a command that makes a key. */
@@ -115,18 +116,6 @@ async function balance(session: Session, options: WalletOption, id?: string): Pr
   );
 }
 
-async function address(session: Session, options: WalletOption, id?: string): Promise<void> {
-  const answer = await (await session.client()).get<Address>(pathOf(options.wallet ?? id, 'address'));
-  session.print(answer, () =>
-    record(session.paint, [
-      ['wallet', answer.wallet_id],
-      ['address', answer.address],
-      ['type', `${answer.address_type}, ${answer.network}`],
-      ['public key', answer.public_key],
-    ]),
-  );
-}
-
 async function utxos(session: Session, options: WalletOption, id?: string): Promise<void> {
   const client = await session.client();
   // The API lists outputs per wallet only; the default wallet's id comes from its address.
@@ -135,8 +124,8 @@ async function utxos(session: Session, options: WalletOption, id?: string): Prom
   session.print(answer, () =>
     grid(
       session.paint,
-      ['output', 'value', 'confirmations', 'reserved'],
-      answer.utxos.map((one) => [`${one.txid}:${one.vout}`, sats(one.value), one.confirmations, one.reserved ? 'yes' : 'no']),
+      ['output', 'value', 'confirmations', 'reserved', 'path'],
+      answer.utxos.map((one) => [`${one.txid}:${one.vout}`, sats(one.value), one.confirmations, one.reserved ? 'yes' : 'no', one.path]),
       'no unspent outputs',
     ),
   );

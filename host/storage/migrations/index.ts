@@ -4,5 +4,6 @@ import { records } from './0001-records.ts';
 import { audit } from './0002-audit.ts';
 import { views } from './0003-views.ts';
 import { keyChanges } from './0004-key-changes.ts';
+import { addresses } from './0005-addresses.ts';
 
-export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges];
+export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges, addresses];

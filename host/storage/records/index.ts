@@ -1,5 +1,6 @@
 /** The records of one node: everything it remembers that is no secret. */
 import { openDatabase, type DatabaseOptions } from '../database.ts';
+import { AddressRecords } from './addresses.ts';
 import { AuditRecords } from './audit.ts';
 import { CeremonyRecords, OperationRecords } from './operations.ts';
 import { TransactionRecords } from './transactions.ts';
@@ -10,6 +11,7 @@ export interface Records {
   readonly transactions: TransactionRecords;
   readonly votes: VoteRecords;
   readonly wallets: WalletRecords;
+  readonly addresses: AddressRecords;
   readonly idempotency: IdempotencyRecords;
   readonly ceremonies: CeremonyRecords;
   readonly operations: OperationRecords;
@@ -26,6 +28,7 @@ export function openRecords(options: DatabaseOptions): Records {
     transactions: new TransactionRecords(database),
     votes: new VoteRecords(database),
     wallets: new WalletRecords(database),
+    addresses: new AddressRecords(database),
     idempotency: new IdempotencyRecords(database),
     ceremonies: new CeremonyRecords(database),
     operations: new OperationRecords(database),

@@ -57,6 +57,7 @@ export interface TestNode {
   readonly asked: { readonly from: NodeId; readonly method: string; readonly request: unknown }[];
   policy: Policy;
   pool: WalletContext['pool'];
+  derivedKeys: WalletContext['derivedKeys'];
   // Of the running node; replaced when it is restarted.
   context: WalletContext;
   service: WalletService;
@@ -194,6 +195,9 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
         return node.policy;
       },
       pool: node.pool,
+      get derivedKeys() {
+        return node.derivedKeys;
+      },
       pollMs: 150,
       evidence: { write: (name, file) => writeFile(join(evidence, name), file) },
       events: new EventBus(),
@@ -240,6 +244,7 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
         onEmpty: 'interactive',
         primes: 0,
       },
+      derivedKeys: 're-randomised',
     } as unknown as TestNode;
     (cluster.nodes as TestNode[]).push(node);
     if (dealt !== undefined) {

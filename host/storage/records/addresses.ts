@@ -1,0 +1,32 @@
+/** How many addresses of each account are in use. */
+import type { Database } from '../database.ts';
+
+export interface AddressCounterRow {
+  readonly wallet_id: string;
+  readonly account: number;
+  /** 0 receives, 1 takes change. */
+  readonly chain: number;
+  /** The first index that is not in use. */
+  readonly next: number;
+}
+
+export class AddressRecords {
+  readonly #database: Database;
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  list(): Promise<readonly AddressCounterRow[]> {
+    return this.#database.query('select wallet_id, account, chain, next from address_counters order by wallet_id, account, chain');
+  }
+
+  /** Lifts a counter to `next`, for the node that asked for it; one that is there already stays. */
+  async raise({ wallet_id, account, chain, next }: AddressCounterRow, askedBy: string): Promise<void> {
+    await this.#database.query(
+      `insert into address_counters (wallet_id, account, chain, next, asked_by) values ($1, $2, $3, $4, $5)
+       on conflict (wallet_id, account, chain) do update set next = excluded.next, asked_by = excluded.asked_by
+       where address_counters.next < excluded.next`,
+      [wallet_id, account, chain, next, askedBy],
+    );
+  }
+}

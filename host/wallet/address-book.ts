@@ -1,0 +1,126 @@
+/**
+ * Which addresses of each wallet are in use: for every account and chain a counter, below which all are looked at. It is durable at each node and believed
+ * by none: whoever reads it computes the addresses from the key.
+ *
+ * A node that asks for addresses, honest or not, is bounded: how far ahead it may go, how many in an hour, and how many a wallet has.
+ */
+import { CHANGE, RECEIVE, type WalletPath } from '../bitcoin/paths.ts';
+import type { NodeId } from '../mesh/types.ts';
+import type { AddressCounterRow } from '../storage/records/addresses.ts';
+import type { WalletContext } from './context.ts';
+import { inTurn } from './turns.ts';
+
+/** How far a counter may be lifted at once: what is skipped is looked at for nothing, and watch-only software searches only so far. */
+export const MAX_AHEAD = 1_000;
+/** Receiving addresses of one wallet: each is a question to the backend whenever all coins are wanted. */
+export const MAX_ADDRESSES = 20_000;
+/** Receiving addresses that one node may have taken in an hour, skipped ones included. */
+export const MAX_HOURLY = 2_000;
+const HOUR_MS = 60 * 60_000;
+
+/** What becomes of the wish for an index: `taken` by an earlier one, too far `ahead`, too `many` in the wallet, too `often` by this node. */
+export type Verdict = 'accepted' | 'taken' | 'ahead' | 'many' | 'often';
+
+export interface Counter {
+  readonly account: number;
+  readonly chain: number;
+  readonly next: number;
+}
+
+const nameOf = (account: number, chain: number): string => `${account}/${chain}`;
+
+export class AddressBook {
+  readonly #counters = new Map<string, Map<string, Counter>>();
+  /** What each node has taken lately. */
+  readonly #taken = new Map<NodeId, { readonly at: number; readonly count: number }[]>();
+  /** Changes of one wallet, one after the other. */
+  readonly #turns = new Map<string, Promise<unknown>>();
+
+  private constructor(private readonly context: Pick<WalletContext, 'records' | 'clock'>) {}
+
+  static async open(context: Pick<WalletContext, 'records' | 'clock'>): Promise<AddressBook> {
+    const book = new AddressBook(context);
+    for (const row of await context.records.addresses.list()) book.#set(row);
+    return book;
+  }
+
+  /** The first index that is not in use. */
+  next(walletId: string, account: number, chain: number): number {
+    return this.#counters.get(walletId)?.get(nameOf(account, chain))?.next ?? 0;
+  }
+
+  /** By account, then by chain. */
+  counters(walletId: string): Counter[] {
+    return [...(this.#counters.get(walletId)?.values() ?? [])].sort((a, b) => a.account - b.account || a.chain - b.chain);
+  }
+
+  /** All that are in use below the wallet's own address. */
+  paths(walletId: string): WalletPath[] {
+    return this.counters(walletId).flatMap(({ account, chain, next }) =>
+      Array.from({ length: next }, (_, index) => [account, chain, index]),
+    );
+  }
+
+  /**
+   * `from` wants a receiving address: to give it to somebody (`fresh`: nobody else may have it), or to have it looked at. Durable when it resolves with
+   * `accepted`.
+   */
+  receive(walletId: string, wish: { account: number; index: number; fresh: boolean }, from: NodeId): Promise<Verdict> {
+    const { account, index, fresh } = wish;
+    return inTurn(this.#turns, walletId, async () => {
+      const next = this.next(walletId, account, RECEIVE);
+      if (index < next) return fresh ? 'taken' : 'accepted';
+      if (index > next + MAX_AHEAD) return 'ahead';
+      const added = index + 1 - next;
+      if (this.#total(walletId, RECEIVE) + added > MAX_ADDRESSES) return 'many';
+      if (!this.#spend(from, added)) return 'often';
+      await this.#raise({ wallet_id: walletId, account, chain: RECEIVE, next: index + 1 }, from);
+      return 'accepted';
+    });
+  }
+
+  /** Change of a payment that this node is about to approve. Durable when it resolves; false for one that is too far ahead. */
+  change(walletId: string, account: number, index: number, from: NodeId): Promise<boolean> {
+    return inTurn(this.#turns, walletId, async () => {
+      const next = this.next(walletId, account, CHANGE);
+      if (index > next + MAX_AHEAD) return false;
+      if (index >= next) await this.#raise({ wallet_id: walletId, account, chain: CHANGE, next: index + 1 }, from);
+      return true;
+    });
+  }
+
+  /** What so many others say that one of them is honest. Within the bounds of a wallet: a counter that would exceed them stays. */
+  catchUp(walletId: string, claims: readonly Counter[], self: NodeId): Promise<void> {
+    return inTurn(this.#turns, walletId, async () => {
+      for (const { account, chain, next } of claims) {
+        const added = next - this.next(walletId, account, chain);
+        if (added <= 0 || this.#total(walletId, chain) + added > MAX_ADDRESSES) continue;
+        await this.#raise({ wallet_id: walletId, account, chain, next }, self);
+      }
+    });
+  }
+
+  #total(walletId: string, chain: number): number {
+    return this.counters(walletId).reduce((sum, counter) => sum + (counter.chain === chain ? counter.next : 0), 0);
+  }
+
+  async #raise(row: AddressCounterRow, from: NodeId): Promise<void> {
+    await this.context.records.addresses.raise(row, from);
+    this.#set(row);
+  }
+
+  #set({ wallet_id: walletId, account, chain, next }: AddressCounterRow): void {
+    const counters = this.#counters.get(walletId) ?? new Map<string, Counter>();
+    counters.set(nameOf(account, chain), { account, chain, next });
+    this.#counters.set(walletId, counters);
+  }
+
+  #spend(node: NodeId, count: number): boolean {
+    const now = this.context.clock();
+    const recent = (this.#taken.get(node) ?? []).filter(({ at }) => at > now - HOUR_MS);
+    this.#taken.set(node, recent);
+    if (recent.reduce((sum, entry) => sum + entry.count, count) > MAX_HOURLY) return false;
+    recent.push({ at: now, count });
+    return true;
+  }
+}
