@@ -74,7 +74,11 @@ describe('a wallet', () => {
     const wallet = await nodes[2].service.createWallet({ protocol: 'frost' });
     expect(wallet).toMatchObject({ protocol: 'frost', address_type: 'p2tr', address: expect.stringMatching(/^bcrt1p/) });
     await idle();
-    for (const node of nodes) expect((await node.service.wallet(wallet.wallet_id)).address).toBe(wallet.address);
+    for (const node of nodes) {
+      expect((await node.service.wallet(wallet.wallet_id)).address).toBe(wallet.address);
+      // The last round that was begun.
+      expect((await node.service.ceremonies())[0]!.progress).toEqual({ step: 'frost-dkg/confirm', done: 0, total: 0 });
+    }
   });
 
   test.each([

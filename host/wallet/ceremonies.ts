@@ -435,7 +435,11 @@ export class Ceremonies {
       if (dead.length > 0) lost(`lost the link to ${dead.map((p) => p.node).join(', ')}`);
     }, 1000);
     const tracer: Tracer = {
-      round: (name, event) => context.logger.debug({ ceremony, round: name, event }, 'round'),
+      round: (name, event) => {
+        context.logger.debug({ ceremony, round: name, event }, 'round');
+        // A presigning job tells how many of its presignatures are made.
+        if (event === 'sent' && trafficClass !== 'bulk') this.#progress(ceremony, name, 0, 0);
+      },
       work: (name, done, total) => this.#progress(ceremony, name, done, total),
     };
     try {

@@ -226,7 +226,7 @@ export interface CeremonyInfo {
   readonly participants: readonly NodeId[];
   readonly culprits: readonly NodeId[];
   readonly error: string | null;
-  /** What it is doing now, and how far: safe primes 3 of 4, proofs 5 of 12 … */
+  /** What it is doing now, and how far: safe primes 3 of 4, proofs 5 of 12 …; of a round of messages its name, 0 of 0. */
   readonly progress: { readonly step: string; readonly done: number; readonly total: number } | null;
   readonly started_at: string;
   readonly ended_at: string | null;

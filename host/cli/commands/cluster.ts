@@ -180,7 +180,7 @@ async function ceremonies(session: Session): Promise<void> {
         one.protocol,
         one.wallet_id ?? '–',
         { painted: painted(session.paint, one.status) },
-        one.progress === null ? '–' : `${one.progress.step} ${one.progress.done} of ${one.progress.total}`,
+        one.progress === null ? '–' : progressText(one.progress),
         ago(one.started_at, session.now),
         one.culprits.length === 0 ? '–' : one.culprits.join(', '),
         one.error ?? '–',
@@ -189,6 +189,10 @@ async function ceremonies(session: Session): Promise<void> {
     ),
   );
 }
+
+/** A round has a name and no number of steps. */
+const progressText = ({ step, done, total }: { step: string; done: number; total: number }): string =>
+  total === 0 ? step : `${step} ${done} of ${total}`;
 
 async function health(session: Session): Promise<number> {
   const answer = await (await session.client()).get<Health>('/health');
@@ -234,7 +238,7 @@ function eventLine({ paint }: Session, event: Event): string {
       return `${time} vote on ${plain(event.tx_id)} by ${plain(event.vote.node_id)}: ${painted(paint, event.vote.value)} ${plain(event.vote.reason)}`;
     case 'ceremony': {
       const { kind, id, status, progress } = event.ceremony;
-      const step = progress === null ? '' : ` ${plain(progress.step)} ${progress.done} of ${progress.total}`;
+      const step = progress === null ? '' : ` ${plain(progressText(progress))}`;
       return `${time} ${kind} ${plain(id)} ${painted(paint, status)}${step}`;
     }
     case 'pool':
