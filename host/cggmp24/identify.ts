@@ -9,6 +9,9 @@
  *
  * A proof has up to 342 kB, so each is a message of its own: in round o everybody proves what it made for the o-th party after it. All are echoed, and
  * with them all verify the same and name the same. Nothing secret is shown; the run is dead afterwards.
+ *
+ * The π_i are verified before any π_{j,i} is made: whoever cannot prove its summand is at fault whatever the products are, and everybody stops there.
+ * Only colluders, one of whom takes what the other did not prove, come further; it costs ten times as much.
  */
 import { modInv } from 'bigint-crypto-utils';
 import { Fault } from '../base/errors.ts';
@@ -132,6 +135,12 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
 
   const own = await dec.prove(decStatement(sum, element, me), await openedSum(), context(labels.dec, me));
   const decProofs = await rounds.echo(messages.dec, own);
+  await verifyEach(rounds, {
+    [labels.dec]: {
+      round: messages.dec,
+      verify: (j) => dec.verify(decStatement(sum, element, j), decProofs.get(j)!, context(labels.dec, j)),
+    },
+  });
   const affineProofs: ReadonlyMap<number, affGStar.Proof>[] = [];
   for (const offset of offsets) {
     const receiver = receiverAt(me, offset, t);
@@ -145,12 +154,7 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
   }
 
   // Everybody verifies everything, what was made for others too.
-  const checks: Record<string, Check> = {
-    [labels.dec]: {
-      round: messages.dec,
-      verify: (j) => dec.verify(decStatement(sum, element, j), decProofs.get(j)!, context(labels.dec, j)),
-    },
-  };
+  const checks: Record<string, Check> = {};
   for (const [o, offset] of offsets.entries()) {
     checks[`${labels.affine}/${offset}`] = {
       round: messages.affine(offset),

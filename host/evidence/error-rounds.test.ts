@@ -60,9 +60,11 @@ function otherProducts(edit: (made: Products, K: bigint, N0: bigint) => Products
     if (from === COLLUDER && round === messages.encrypted.name) K = decode(messages.encrypted.codec, payload)[0]!.K;
     return payload;
   };
-  const as = lying(LIAR, messages.products, (entries) =>
-    entries.map((entry) => ({ ...entry, products: entry.products.map((made, k) => (k === 1 ? edit(made, K, N0) : made)) })),
-  );
+  // In place, so that the liar itself believes it, and goes on when it has verified what the others prove.
+  const as = lying(LIAR, messages.products, (entries) => {
+    for (const { products } of entries) Object.assign(products[1]!, edit(products[1]!, K, N0));
+    return entries;
+  });
   believing();
   return { override, as, each: true };
 }
@@ -116,12 +118,26 @@ describe('the error rounds name exactly the cheaters', () => {
     for (const fault of honestFaults(run)) expect(fault).toMatchObject({ culprits: [LIAR], evidence: { detail: 'silence' } });
   });
 
-  test('malformed bytes instead of a proof', async () => {
-    const run = await runSigning(group, 'presign', {
-      ...coresOf({ [LIAR]: miscounting(1) }),
-      override: (from, _to, round, payload) => (from === LIAR && round === 'identify/0/chi/affine/2' ? payload.slice(2) : payload),
-    });
-    await expectProven(core, run, ['malformed']);
+  test('malformed bytes instead of a proof of the summand, or of a product', async () => {
+    const garbled =
+      (name: string, inner: Override = (_from, _to, _round, payload) => payload): Override =>
+      (from, to, round, payload) =>
+        from === LIAR && round === name ? payload.slice(2) : inner(from, to, round, payload);
+    const dec = { ...coresOf({ [LIAR]: miscounting(1) }), override: garbled('identify/0/chi/dec') };
+    await expectProven(core, await runSigning(group, 'presign', dec), ['malformed']);
+    const lies = otherProducts(({ hatD, ...rest }, K, N0) => ({ ...rest, hatD: (hatD * K) % (N0 * N0) }));
+    const affine = { ...lies, override: garbled('identify/0/chi/affine/2', lies.override) };
+    await expectProven(core, await runSigning(group, 'presign', affine), ['malformed']);
+  });
+
+  test('who cannot prove its summand ends the round before anything is proven about products', async () => {
+    const rounds = new Set<string>();
+    const override: Override = (from, _to, round, payload) => {
+      if (from !== LIAR) rounds.add(round);
+      return payload;
+    };
+    await expectProven(core, await runSigning(group, 'presign', { ...coresOf({ [LIAR]: miscounting(0) }), override }), ['dec-delta']);
+    expect([...rounds].filter((round) => round.startsWith('identify/'))).toEqual(['identify/0/delta/dec', 'identify/0/delta/dec/echo']);
   });
 
   test('another proof for each: the equivocator', async () => {
