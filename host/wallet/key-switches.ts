@@ -1,7 +1,6 @@
 /**
  * The switches of this node's keys (host/resharing/key-switch.ts), and what the node says and hears about them outside of a run: votes, refusals,
- * certificates, and, after a crash or a lost link, the questions to the others. A prepared share waits for Cert or REFUSE; nothing here decides
- * alone.
+ * certificates, and answers to those who missed them (key-questions.ts). A prepared share waits for Cert or REFUSE; nothing here decides alone.
  */
 import { equalBytes, fromHex, hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
@@ -10,7 +9,7 @@ import type { NodeId } from '../mesh/types.ts';
 import { KeySwitch } from '../resharing/key-switch.ts';
 import { checkHeld, checkPlan, rolesOf, type Held, type Plan, type Ticket } from '../resharing/plan.ts';
 import { ofEcdsa, ofFrost, type SharedKey } from '../resharing/shared-key.ts';
-import { ackMessage, committedMessage, refusalMessage, stated, type Certificate, type Statement } from '../resharing/statements.ts';
+import { ackMessage, committedMessage, refusalMessage, type Certificate, type Statement } from '../resharing/statements.ts';
 import { vaultStorage } from '../resharing/vault-storage.ts';
 import { publicKeyOf } from './accounts.ts';
 import { Acknowledgements } from './acknowledgements.ts';
@@ -22,8 +21,6 @@ import type { Keyring, WalletKey } from './keyring.ts';
 import type { Nonces } from './nonces.ts';
 import type { Pools } from './pools.ts';
 
-const FIRST_LOOK_MS = 300;
-const LOOK_MS = 10_000;
 const CONSENT = '.consent';
 /** Certificates in one answer. */
 const MAX_ANSWER = 8;
@@ -35,11 +32,8 @@ export class KeySwitches {
   readonly #switches = new Map<string, Promise<KeySwitch>>();
   /** Wallets whose change runs here now. */
   readonly running = new Set<string>();
-  readonly #givenUp: GivenUp;
-  readonly #stated: Acknowledgements;
-  #timer: NodeJS.Timeout | undefined;
-  #looking: Promise<void> = Promise.resolve();
-  #first = true;
+  readonly givenUp: GivenUp;
+  readonly stated: Acknowledgements;
 
   private constructor(
     private readonly context: WalletContext,
@@ -48,14 +42,14 @@ export class KeySwitches {
     private readonly ceremonies: Ceremonies,
     private readonly nonces: Nonces,
   ) {
-    this.#givenUp = new GivenUp(context.clock);
-    this.#stated = new Acknowledgements(context);
+    this.givenUp = new GivenUp(context.clock);
+    this.stated = new Acknowledgements(context);
   }
 
   /** Carries through what a crash interrupted, before any key is used: the keyring is read again where a share was replaced. */
   static async open(context: WalletContext, keyring: Keyring, pools: Pools, ceremonies: Ceremonies, nonces: Nonces): Promise<KeySwitches> {
     const switches = new KeySwitches(context, keyring, pools, ceremonies, nonces);
-    for (const walletId of await switches.#recorded()) {
+    for (const walletId of await switches.recorded()) {
       await switches.of(walletId);
       await keyring.reload(walletId);
       await switches.#freeze(walletId);
@@ -75,7 +69,7 @@ export class KeySwitches {
       return { statement: await this.decline(ticket) };
     });
     calls.serve(methods.refused, async (_from, { ticket, statement }) => {
-      await this.#refusedBy(ticket, statement);
+      await this.refusedBy(ticket, statement);
       return { ok: 1 };
     });
     calls.serve(methods.certified, async (_from, { certificate }) => {
@@ -83,27 +77,10 @@ export class KeySwitches {
       return { ok: 1 };
     });
     calls.serve(methods.committed, async (_from, { walletId, sid, statement }) => {
-      await this.#committedBy(walletId, sid, statement);
+      await this.committedBy(walletId, sid, statement);
       return { ok: 1 };
     });
     calls.serve(methods.ask, (_from, { walletId, epoch, ticket }) => this.#answer(walletId, epoch, ticket));
-  }
-
-  start(): void {
-    const tick = () => {
-      this.#looking = this.look()
-        .catch((error: unknown) => this.context.logger.warn({ error }, 'could not ask about a change of a key'))
-        .finally(() => {
-          if (this.#timer !== undefined) this.#timer = setTimeout(tick, LOOK_MS);
-        });
-    };
-    this.#timer = setTimeout(tick, FIRST_LOOK_MS);
-  }
-
-  async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    await this.#looking;
   }
 
   /** The switch of a key; of one that this node has nothing of, an empty one. */
@@ -182,7 +159,7 @@ export class KeySwitches {
     const key = this.keyring.active(plan.keyId);
     if (!key.committee.includes(from))
       throw new Refusal('key_change', 'voter', `${from} is not of the committee of this key`, 'let a member ask for votes', 403);
-    this.#givenUp.brought((await this.of(plan.keyId)).moveOf(ticket).sid, from);
+    this.givenUp.brought((await this.of(plan.keyId)).moveOf(ticket).sid, from);
     if (plan.kind === 'reshare') await this.requireConsent(plan.keyId, plan.nextT, this.nodesOf(plan.newMembers), publicKeyOf(key));
     return this.context.identity.sign(await (await this.of(plan.keyId)).vote(ticket));
   }
@@ -203,7 +180,7 @@ export class KeySwitches {
     const key = this.keyring.find(plan.keyId);
     if (key?.state === 'active') checkHeld(plan, this.heldOf(key));
     else checkPlan(plan, plan.publicKey);
-    if (idle && this.#givenUp.mayAsk(sid, from, this.nodesOf(plan.newMembers)) && this.#givenUp.grant(from)) return;
+    if (idle && this.givenUp.mayAsk(sid, from, this.nodesOf(plan.newMembers)) && this.givenUp.grant(from)) return;
     const what = 'the run is under way or may begin, or is none of the asking node’s';
     throw new Refusal('key_change', 'plan', what, 'ask again in a minute', 409);
   }
@@ -224,13 +201,13 @@ export class KeySwitches {
     }
   }
 
-  async #refusedBy(ticket: Ticket, statement: Statement): Promise<void> {
+  async refusedBy(ticket: Ticket, statement: Statement): Promise<void> {
     const change = await this.of(ticket.plan.keyId);
     await change.refusedBy(ticket, statement);
     const sid = this.sidOf(change, ticket);
     const certificate = change.certificates.find((known) => equalBytes(this.sidOf(change, known.ticket), sid));
-    if (certificate !== undefined) await this.#stated.certified(certificate);
-    await this.#stated.refused(ticket, statement);
+    if (certificate !== undefined) await this.stated.certified(certificate);
+    await this.stated.refused(ticket, statement);
     await this.#freeze(ticket.plan.keyId);
   }
 
@@ -244,7 +221,7 @@ export class KeySwitches {
     await change.certify(certificate);
     await this.#freeze(walletId);
     if (change.state.epoch === before) return;
-    await this.#stated.certified(certificate);
+    await this.stated.certified(certificate);
     // As the presignatures of the old epoch are gone with the certificate, its nonces are.
     nonces.renew(walletId);
     const key = await keyring.reload(walletId);
@@ -261,7 +238,7 @@ export class KeySwitches {
     const walletId = ticket.plan.keyId;
     const sid = this.sidOf(change, ticket);
     const statement = this.#committedStatement(change);
-    if (statement !== undefined) await this.#committedBy(walletId, sid, statement);
+    if (statement !== undefined) await this.committedBy(walletId, sid, statement);
     const others = this.concerned(ticket.plan).filter((node) => node !== context.self && online(context).has(node));
     await Promise.all(
       others.map(async (node) => {
@@ -285,7 +262,7 @@ export class KeySwitches {
     return { index: member, signature: identity.sign(committedMessage(fromHex(sid), to)) };
   }
 
-  async #committedBy(walletId: string, sid: Uint8Array, statement: Statement): Promise<void> {
+  async committedBy(walletId: string, sid: Uint8Array, statement: Statement): Promise<void> {
     const change = await this.of(walletId);
     const ticket = change.certificates.at(-1)?.ticket;
     if (ticket === undefined || !equalBytes(this.sidOf(change, ticket), sid)) return;
@@ -315,91 +292,13 @@ export class KeySwitches {
     };
   }
 
-  /** Asks whoever may know about everything that waits here; right after the start, about every key, which an old backup may have brought back. */
-  async look(): Promise<void> {
-    const first = this.#first;
-    this.#first = false;
-    for (const walletId of new Set([
-      ...(await this.#recorded()),
-      ...this.keyring.keys().flatMap((key) => (key.state === 'active' ? [key.walletId] : [])),
-    ])) {
-      if (this.running.has(walletId)) continue;
-      const change = await this.of(walletId);
-      const { committed } = change.state;
-      const unfinished = committed === undefined || committed.erased ? undefined : change.certificates.at(-1)?.ticket;
-      const ticket = change.waiting()?.ticket ?? change.locked() ?? unfinished;
-      if (ticket === undefined && !first) continue;
-      try {
-        await this.#ask(walletId, change, ticket);
-        const locked = change.locked();
-        if (locked !== undefined && change.waiting() === undefined) await this.#giveUp(change, locked);
-      } catch (error) {
-        // What is wrong with one key must not keep the others waiting; the next look tries again.
-        this.context.logger.warn({ wallet_id: walletId, error }, 'could not ask about a change of a key');
-      }
-    }
-    if (this.running.size === 0 && !this.ceremonies.isRunning()) await this.keyring.dropUnusedAux(await this.#auxKept());
-  }
-
-  async #ask(walletId: string, change: KeySwitch, ticket: Ticket | undefined): Promise<void> {
-    const { context, keyring } = this;
-    const reachable = online(context);
-    const asked = (ticket === undefined ? (keyring.find(walletId)?.committee ?? []) : this.concerned(ticket.plan)).filter(
-      (node) => node !== context.self && reachable.has(node),
-    );
-    const { epoch } = change.state;
-    const replies = await Promise.allSettled(asked.map((node) => context.calls.call(node, methods.ask, { walletId, epoch, ticket })));
-    const answers = replies.flatMap((reply) => (reply.status === 'fulfilled' ? [reply.value] : []));
-    // One bad answer, whoever it is from, must not keep the others from being heard.
-    const heed = async (work: () => Promise<void>): Promise<void> => {
-      try {
-        await work();
-      } catch (error) {
-        if (!(error instanceof Refusal)) throw error;
-        context.logger.info({ wallet_id: walletId, error: error.message }, 'an answer about a key was not heeded');
-      }
-    };
-    for (const { certificates } of answers) for (const certificate of certificates) await heed(() => this.certify(certificate));
-    if (ticket === undefined) return;
-    const waiting = change.waiting();
-    if (waiting !== undefined) {
-      for (const { ack } of answers) if (ack !== undefined) await this.#stated.acknowledged(waiting.ticket, waiting.digest, ack);
-      // The last messages of the run were lost: with all acknowledgements everybody can make the certificate.
-      const acks = this.#allAcks(change, waiting.ticket, waiting.digest, answers.flatMap(({ ack }) => (ack === undefined ? [] : [ack]))); // prettier-ignore
-      if (acks !== undefined) await heed(() => this.certify({ ticket: waiting.ticket, approvals: waiting.approvals, digest: waiting.digest, acks })); // prettier-ignore
-    }
-    const sid = this.sidOf(change, ticket);
-    for (const { refusal, committed } of answers) {
-      if (refusal !== undefined) await heed(() => this.#refusedBy(ticket, refusal));
-      if (committed !== undefined) await heed(() => this.#committedBy(walletId, sid, committed));
-    }
-  }
-
-  /** All n* acknowledgements in order, own one included; undefined while one is missing. What is said falsely for another member displaces nothing. */
-  #allAcks(change: KeySwitch, ticket: Ticket, digest: Uint8Array, heard: readonly Statement[]): Uint8Array[] | undefined {
-    const { newMembers, nextEpoch } = ticket.plan;
-    const message = ackMessage(this.sidOf(change, ticket), nextEpoch, digest);
-    const found = new Map(heard.flatMap((ack) => (stated(newMembers, message, ack) ? [[ack.index, ack.signature]] : [])));
-    found.set(rolesOf(ticket.plan, this.context.identity.publicKey).member!, this.context.identity.sign(message));
-    const acks = newMembers.flatMap((_, index) => found.get(index) ?? []);
-    return acks.length === newMembers.length ? acks : undefined;
-  }
-
-  /** A vote of before the start, or whose run did not come: this node will not take part, and asks a new member to refuse. */
-  async #giveUp(change: KeySwitch, ticket: Ticket): Promise<void> {
-    const { sid } = change.moveOf(ticket);
-    const live = change.state.voted === sid || change.state.sharing === sid;
-    if (live && !this.#givenUp.waitedFor(sid)) return;
-    await this.release(ticket);
-  }
-
   /** Nothing is presigned for an epoch that is about to end. */
   async #freeze(walletId: string): Promise<void> {
     if ((await this.of(walletId)).waiting() === undefined) this.keyring.frozen.delete(walletId);
     else this.keyring.frozen.add(walletId);
   }
 
-  async #recorded(): Promise<string[]> {
+  async recorded(): Promise<string[]> {
     return (await this.context.vault.list('key-switch')).filter((id) => !id.endsWith(CONSENT));
   }
 
@@ -410,7 +309,7 @@ export class KeySwitches {
   }
 
   /** Auxiliary information of prepared shares, set aside or not. */
-  async #auxKept(): Promise<Set<string>> {
+  async auxKept(): Promise<Set<string>> {
     const switches = await Promise.all(this.#switches.values());
     return new Set(switches.flatMap((change) => change.preparedTickets().map(({ plan }) => hex(plan.auxHash))));
   }

@@ -9,6 +9,7 @@ import type { WalletContext } from './context.ts';
 import { Erasures } from './erasures.ts';
 import { Holdings } from './holdings.ts';
 import { KeyChanges } from './key-changes.ts';
+import { KeyQuestions } from './key-questions.ts';
 import { KeySwitches } from './key-switches.ts';
 import { Keyring } from './keyring.ts';
 import { Ledger } from './ledger.ts';
@@ -82,6 +83,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   const refill = new Refill(context, keyring, pools, ceremonies, standing);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
   const switches = await KeySwitches.open(context, keyring, pools, ceremonies, nonces);
+  const questions = new KeyQuestions(context, keyring, ceremonies, switches);
   const erasures = new Erasures(context, switches);
   const changes = new KeyChanges(context, keyring, ceremonies, switches, erasures);
   for (const part of [ceremonies, voting, signer, nonces, notices, refill, prepared, switches, erasures, changes, addresses]) part.serve();
@@ -99,7 +101,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
         context.events.publish({ type: 'peer', node_id: node, status });
       });
       prepared.start();
-      switches.start();
+      questions.start();
       addresses.start();
       primes.start();
     },
@@ -107,7 +109,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
       ceremonies.stop();
       await primes.stop();
       await prepared.stop();
-      await switches.stop();
+      await questions.stop();
       await addresses.stop();
       await refill.stop();
       await watcher.stop();

@@ -8,6 +8,7 @@ import type { Ceremonies } from './ceremonies.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import { walletAnswer, walletQuery } from './messages.ts';
+import { Repeated } from './repeated.ts';
 
 /** What a member says of a key. */
 export interface Answer {
@@ -33,14 +34,19 @@ const publicKeyOf = (key: WalletKey): Uint8Array => (key.protocol === 'cggmp24' 
 
 /** Asks at the start and then from time to time: links may have stayed up while the last messages of a key generation were lost. */
 export class PreparedKeys {
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #looks: Repeated;
 
   constructor(
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
     private readonly ceremonies: Ceremonies,
-  ) {}
+  ) {
+    this.#looks = new Repeated(() => this.#look(), {
+      firstMs: FIRST_LOOK_MS,
+      thenMs: LOOK_MS,
+      failed: (error) => context.logger.warn({ error }, 'could not ask about a prepared key'),
+    });
+  }
 
   serve(): void {
     this.context.calls.serve(queryMethod, (_from, { walletId }) => {
@@ -52,20 +58,10 @@ export class PreparedKeys {
   }
 
   start(): void {
-    const tick = () => {
-      this.#running = this.#look()
-        .catch((error: unknown) => this.context.logger.warn({ error }, 'could not ask about a prepared key'))
-        .finally(() => {
-          if (this.#timer !== undefined) this.#timer = setTimeout(tick, LOOK_MS);
-        });
-    };
-    this.#timer = setTimeout(tick, FIRST_LOOK_MS);
+    this.#looks.start();
   }
-
-  async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    await this.#running;
+  stop(): Promise<void> {
+    return this.#looks.stop();
   }
 
   async #look(): Promise<void> {

@@ -11,6 +11,7 @@ import { decode, encode, natural, versioned } from '../base/codec.ts';
 import { Unavailable } from '../base/errors.ts';
 import type { PrimeSource } from '../cggmp24/aux-info.ts';
 import type { WalletContext } from './context.ts';
+import { Repeated } from './repeated.ts';
 
 /** Nothing is searched for the stock within this time after the start, or after a ceremony: a search takes all processors for minutes. */
 const QUIET_MS = 10 * 60_000;
@@ -30,8 +31,7 @@ export class PrimeStock implements PrimeSource {
   readonly #options: PrimeStockOptions;
   readonly #quietMs: number;
   readonly #stopped = new AbortController();
-  #timer: NodeJS.Timeout | undefined;
-  #filling: Promise<void> = Promise.resolve();
+  readonly #looks: Repeated;
   /** Takes go one after the other, so that no entry is given twice. */
   #takes: Promise<unknown> = Promise.resolve();
   #lastBusy: number;
@@ -40,6 +40,13 @@ export class PrimeStock implements PrimeSource {
     this.#options = options;
     this.#quietMs = options.quietMs ?? QUIET_MS;
     this.#lastBusy = options.context.clock();
+    this.#looks = new Repeated(() => this.#look(), {
+      firstMs: options.checkMs,
+      thenMs: options.checkMs,
+      failed: (error) => {
+        if (!this.#stopped.signal.aborted) options.context.logger.warn({ error }, 'the stock of primes was not filled');
+      },
+    });
   }
 
   async ready(): Promise<number> {
@@ -71,25 +78,13 @@ export class PrimeStock implements PrimeSource {
   }
 
   start(): void {
-    if (this.#options.target === 0) return;
-    const tick = (): void => {
-      this.#filling = this.#look()
-        .catch((error: unknown) => {
-          if (!this.#stopped.signal.aborted) this.#options.context.logger.warn({ error }, 'the stock of primes was not filled');
-        })
-        .finally(() => {
-          if (this.#timer !== undefined) this.#timer = setTimeout(tick, this.#options.checkMs);
-        });
-    };
-    this.#timer = setTimeout(tick, this.#options.checkMs);
+    if (this.#options.target > 0) this.#looks.start();
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     const { self } = this.#options.context;
     this.#stopped.abort(new Unavailable(self, `${self} is stopping`, 'start it again'));
-    await this.#filling;
+    await this.#looks.stop();
   }
 
   /** Adds a prime if there is quiet and room for one. */

@@ -4,12 +4,14 @@
  */
 import { Fault, Refusal, Unavailable } from '../base/errors.ts';
 import { method } from '../mesh/calls.ts';
-import { PRESIGN_BATCH, type Ceremonies } from './ceremonies.ts';
+import type { Ceremonies } from './ceremonies.ts';
+import { PRESIGN_BATCH } from './ceremony-runs.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import { poolLevels, walletQuery } from './messages.ts';
 import { PoolJobs } from './pool-jobs.ts';
 import type { Pools } from './pools.ts';
+import { Repeated } from './repeated.ts';
 import type { Standing } from './standing.ts';
 
 const levelsMethod = method('pool.levels', walletQuery, poolLevels);
@@ -19,8 +21,7 @@ const MAX_SETS = 64;
 
 export class Refill {
   readonly #jobs: PoolJobs;
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #looks: Repeated;
   /** Ends jobs between two batches; what is made by then stays. */
   readonly #stopped = new AbortController();
 
@@ -33,6 +34,11 @@ export class Refill {
   ) {
     // One by one over the signer sets: whoever asks for a few wants some of each.
     this.#jobs = new PoolJobs(context, keyring, (walletId, count, signal) => this.#make(walletId, count, 1, signal));
+    this.#looks = new Repeated(() => this.#look(), {
+      firstMs: context.pool.checkMs,
+      thenMs: context.pool.checkMs,
+      failed: (error) => context.logger.warn({ error }, 'the pool was not refilled'),
+    });
   }
 
   /** Tells other nodes the levels of this one's pool, and makes presignatures for them. Registered before the mesh starts. */
@@ -49,21 +55,12 @@ export class Refill {
   }
 
   start(): void {
-    const tick = () => {
-      this.#running = this.#look()
-        .catch((error: unknown) => this.context.logger.warn({ error }, 'the pool was not refilled'))
-        .finally(() => {
-          if (this.#timer !== undefined) this.#timer = setTimeout(tick, this.context.pool.checkMs);
-        });
-    };
-    this.#timer = setTimeout(tick, this.context.pool.checkMs);
+    this.#looks.start();
   }
 
   async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#stopped.abort(new Unavailable(this.context.self, `${this.context.self} is stopping`, 'start it again'));
-    await this.#running;
+    await this.#looks.stop();
   }
 
   async #look(): Promise<void> {

@@ -8,11 +8,10 @@ import { invariant, Refusal } from '../base/errors.ts';
 import { sighashPreimage } from '../bitcoin/sighash.ts';
 import { Rerandomised } from '../cggmp24/rerandomise.ts';
 import { ERROR_ROUNDS } from '../cggmp24/identify.ts';
-import { sessionId, sharesHash, signingBinding } from '../cggmp24/session.ts';
+import { sharesHash, signingBinding } from '../cggmp24/session.ts';
 import { bitcoinSighash } from '../cggmp24/sighash.ts';
 import { signInteractive } from '../cggmp24/sign-interactive.ts';
 import { quorumCertificate, verifyCertificate, type QuorumCertificate } from '../consensus/certificate.ts';
-import { sessionIdentity } from '../consensus/identity.ts';
 import { atPriority } from '../core/types.ts';
 import { Child } from '../curve/bip32.ts';
 import { deriveShare } from '../frost/derive.ts';
@@ -22,9 +21,8 @@ import type { SessionFacts } from '../evidence/index.ts';
 import { signShare, type NonceCommitment } from '../frost/signing.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
-import { createRounds, type Rounds } from '../protocol/rounds.ts';
+import type { Rounds, Tracer } from '../protocol/rounds.ts';
 import { sha256, Transcript } from '../protocol/transcript.ts';
-import { leavingEvidence } from './accountable.ts';
 import type { WalletContext } from './context.ts';
 import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -32,6 +30,7 @@ import { parse, signRequest, signResponse, type SignRequest } from './messages.t
 import type { Nonces } from './nonces.ts';
 import { signingRequestOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
+import { inSession } from './protocol-session.ts';
 import type { Voting } from './voting.ts';
 
 export const signMethod = method('payment.sign', signRequest, signResponse);
@@ -327,31 +326,13 @@ export class Signer {
     );
   }
 
-  async #session<T>(
-    options: { facts: SessionFacts; parties: readonly NodeId[]; limits: SessionLimits; watch: Watch },
+  #session<T>(
+    { limits, watch, ...run }: { facts: SessionFacts; parties: readonly NodeId[]; limits: SessionLimits; watch: Watch },
     protocol: (rounds: Rounds) => Promise<T>,
   ): Promise<T> {
-    const { facts, parties, limits, watch } = options;
     const { signal, errorRound = () => undefined } = watch;
-    const { context } = this;
-    const sid = sessionId(facts.binding);
-    const session = context.sessions.open({ sid, members: parties, class: 'signing', ...limits, ...(signal && { signal }) });
-    try {
-      const rounds = createRounds({
-        sid,
-        me: parties.indexOf(context.self),
-        n: parties.length,
-        channel: session,
-        identity: sessionIdentity(context.identity, context.roster, parties),
-        tracer: { round: (name) => void (name.startsWith(ERROR_ROUNDS) && errorRound()), work: () => undefined },
-      });
-      const result = await leavingEvidence(context, { rounds, session: facts, parties }, protocol);
-      session.close();
-      return result;
-    } catch (error) {
-      session.abort(error instanceof Error ? error.message.slice(0, 200) : 'failed');
-      throw error;
-    }
+    const tracer: Tracer = { round: (name) => void (name.startsWith(ERROR_ROUNDS) && errorRound()), work: () => undefined };
+    return inSession(this.context, { ...run, class: 'signing', ...limits, ...(signal && { signal }), tracer }, protocol);
   }
 }
 

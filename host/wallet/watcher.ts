@@ -10,6 +10,7 @@ import type { Ledger } from './ledger.ts';
 import { signedFrom } from './notices.ts';
 import { FINAL_CONFIRMATIONS, type Payments } from './payments.ts';
 import type { PendingPayments } from './pending.ts';
+import { Repeated } from './repeated.ts';
 import type { TransactionInfo } from './types.ts';
 import { MAX_PROPOSAL_MS } from './voting.ts';
 
@@ -28,8 +29,7 @@ const FORGETFUL_MS = 30_000;
 const SIGNING_HOLD_MS = 10 * 60_000;
 
 export class Watcher {
-  #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> = Promise.resolve();
+  readonly #looks: Repeated;
   /** Payments confirmed less than six blocks deep; undefined until they were read from the records. */
   #young: Set<string> | undefined;
   /** Payments that were found under some tip, with all that this says recorded: until the tip moves there is nothing to learn about them. */
@@ -40,23 +40,19 @@ export class Watcher {
     private readonly ledger: Ledger,
     private readonly payments: Payments,
     private readonly pending: PendingPayments,
-  ) {}
-
-  start(): void {
-    const tick = () => {
-      this.#running = this.look()
-        .catch((error: unknown) => this.context.logger.warn({ error }, 'could not look after the payments'))
-        .finally(() => {
-          if (this.#timer !== undefined) this.#timer = setTimeout(tick, this.context.pollMs);
-        });
-    };
-    this.#timer = setTimeout(tick, this.context.pollMs);
+  ) {
+    this.#looks = new Repeated(() => this.look(), {
+      firstMs: context.pollMs,
+      thenMs: context.pollMs,
+      failed: (error) => context.logger.warn({ error }, 'could not look after the payments'),
+    });
   }
 
-  async stop(): Promise<void> {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    await this.#running;
+  start(): void {
+    this.#looks.start();
+  }
+  stop(): Promise<void> {
+    return this.#looks.stop();
   }
 
   /** One round over everything that is not final. */
