@@ -11,21 +11,21 @@ const committee = ['node-1', 'node-2', 'node-3'];
 /** A client that stays. */
 const staying = (): AbortSignal => new AbortController().signal;
 
-/** Three nodes; every job of any of them is recorded, and takes until `finish` is called or it is ended. */
-function setup() {
-  const net = memoryMesh(3);
+/** Nodes, the first three with a part in the key; every job of any of them is recorded, and takes until `finish` is called or it is ended. */
+function setup(n = 3) {
+  const net = memoryMesh(n);
   const begun: { node: string; count: number; finish: () => void }[] = [];
   let running = 0;
-  const nodes = net.meshes.map((mesh, i) => {
+  const nodes = net.meshes.map((mesh) => {
     const context = {
-      self: committee[i],
+      self: mesh.self,
       mesh,
       calls: createCalls(mesh),
       random: systemRandom,
       logger: { warn: () => undefined },
     } as unknown as WalletContext;
     const keyring = { active: () => ({ committee }) } as unknown as Keyring;
-    const jobs = new PoolJobs(context, keyring, (_wallet, count, signal) => work(committee[i]!, count, signal));
+    const jobs = new PoolJobs(context, keyring, (_wallet, count, signal) => work(mesh.self, count, signal));
     jobs.serve();
     return jobs;
   });
@@ -106,4 +106,10 @@ test('more than eight requests for a wallet are refused until some are done', as
     begun[k]!.finish();
   }
   expect(await Promise.all(answers)).toEqual(Array(8).fill(1));
+});
+
+test('a node without a part in the key is refused', async () => {
+  const { nodes, begun } = setup(4);
+  await expect(nodes[3]!.request('w', 1, staying())).rejects.toMatchObject({ code: 'pool.not_a_member', status: 403 });
+  expect(begun).toEqual([]);
 });
