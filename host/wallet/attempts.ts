@@ -34,8 +34,8 @@ const ERROR_ROUND_MS = 5 * 60_000;
 const REASON_MS = 1_500;
 /** How long further votes are waited for when those who approved cannot sign. */
 const MORE_VOTES_MS = 30_000;
-/** How long openings that are missing are waited for before the payment is signed without the pool: far less than interactive signing takes. */
-const OPENINGS_WAIT_MS = 1_000;
+/** How long openings that are missing, or better signers, are waited for before the payment is signed without: far less than interactive signing takes. */
+const SHORT_WAIT_MS = 1_000;
 
 export interface Signed {
   readonly payment: SignedPayment;
@@ -121,13 +121,13 @@ export class Attempts {
 
   /**
    * A quorum may have approved before others have voted: while those who can still do, a try that lacks signers waits for them, and one that lacks
-   * openings waits a little.
+   * openings, or would be with a node that has let runs down lately, waits a little.
    */
   async #planWithMoreVotes(pending: Pending, experience: Experience): Promise<Plan | undefined> {
     const { context } = this;
     const { ballot, id, proposal } = pending;
     const deadline = proposal.createdAt + MORE_VOTES_MS;
-    const openingsDeadline = context.clock() + OPENINGS_WAIT_MS;
+    const shortDeadline = context.clock() + SHORT_WAIT_MS;
     for (;;) {
       const plan = this.#plan(pending, experience);
       const reachable = online(context);
@@ -136,8 +136,10 @@ export class Attempts {
         plan?.mode === 'interactive' &&
         this.openings.state(pending) === 'waiting' &&
         pending.stock!.nodes.every((node) => !ballot.silent.includes(node) || hoped.includes(node));
-      const left = (waitForOpenings ? openingsDeadline : deadline) - context.clock();
-      if ((plan !== undefined && !waitForOpenings) || hoped.length === 0 || left <= 0) return plan;
+      const waitForBetter = plan !== undefined && plan.mode !== 'pool' && plan.nodes.some((node) => this.standing.of(node) > 0);
+      const short = waitForOpenings || waitForBetter;
+      const left = (short ? shortDeadline : deadline) - context.clock();
+      if ((plan !== undefined && !short) || hoped.length === 0 || left <= 0) return plan;
       await this.pending.next(id, Math.min(left, 500));
     }
   }

@@ -36,7 +36,7 @@ beforeAll(async () => {
   await untilTrue('all links are up', () => whole(meshes));
   const made = await nodes[0].service.createWallet({ protocol: 'cggmp24' });
   wallet = made.wallet_id;
-  await cluster.fund(made.address, 100_000);
+  await cluster.fund(made.address, 100_000, 100_000);
   await idle();
 });
 afterAll(async () => {
@@ -64,6 +64,7 @@ async function judgedAt(node: TestNode): Promise<Record<string, unknown>[]> {
   }
   return documents;
 }
+
 test('signing with a wrong S_i: the payment goes through with another signer, and what is kept proves who cheated', async () => {
   cheating = true;
   // The first try is with the two who approve first.
@@ -78,4 +79,9 @@ test('signing with a wrong S_i: the payment goes through with another signer, an
   const proven = { verdict: 'proven', accused: 1, identity: hex(nodes[CHEAT].identity.publicKey), protocol: 'sign', check: 'dec-chi' };
   expect(await judgedAt(nodes[0])).toEqual([expect.objectContaining(proven)]);
   expect(await judgedAt(nodes[2])).toEqual([]);
+
+  // The next payment asks the cheat last: it is signed with the other, though that one approves later.
+  const { tx_id: next } = await nodes[0].service.send(wallet, payment);
+  await inState(nodes[0], next, 'broadcast', 'confirmed');
+  expect(nodes[0].log.filter((line) => line.includes('signing attempt failed'))).toHaveLength(1);
 });
