@@ -1,9 +1,10 @@
 // Acceptance of a running product, from outside: second start on an existing data folder, payments checked by software that is not ours
-// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), and payments after `kill -9` of a node.
+// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), payments after `kill -9` of a node, and addresses below the keys: the
+// same at all nodes and in the descriptors, paid from by both protocols, and known to a node that was away when they were given out.
 // Usage: node .ci/acceptance.mjs DATA_FOLDER (made by `npm start -- --once --data DATA_FOLDER`)
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { createPublicKey, verify } from 'node:crypto';
+import { createHmac, createPublicKey, verify } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as ecc from '@bitcoinerlab/secp256k1';
@@ -41,12 +42,47 @@ const until = async (what, seconds, condition) => {
   }
 };
 
-/** Checks a confirmed payment with independent software; `from` is the wallet it spends. */
+const { chain_port: chainPort, nodes: members } = JSON.parse(readFileSync(join(data, 'cluster/cluster.json'), 'utf8'));
+const endpoints = members.map(({ api_port: port }) => `http://127.0.0.1:${port}`);
+const at = (endpoint) => ['--api-endpoint', endpoint, '--token-file', join(data, 'cluster/admin.token')];
+const regtest = async (path, body) => {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
+  assert.ok((await fetch(`http://127.0.0.1:${chainPort}/regtest/${path}`, init)).ok);
+};
+
+/** Key and chain code of a text like tpub…, with its checksum checked. */
+function extendedKey(text) {
+  const letters = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
+  const number = [...text].reduce((sum, letter) => sum * 58n + BigInt(letters.indexOf(letter)), 0n);
+  const bytes = Buffer.from(number.toString(16).padStart(164, '0'), 'hex');
+  assert.deepEqual(bytes.subarray(78), Buffer.from(bitcoin.crypto.hash256(bytes.subarray(0, 78))).subarray(0, 4), 'Base58 checksum');
+  return { chainCode: bytes.subarray(13, 45), publicKey: bytes.subarray(45, 78) };
+}
+
+/** The address and key of a descriptor's index, by BIP-32 as written and bitcoinjs-lib's payments. */
+function fromDescriptor(descriptor, index) {
+  const [, kind, text, steps] = /^(wpkh|tr)\((\w+)\/([\d/]+)\/\*\)#\w{8}$/.exec(descriptor);
+  let { publicKey, chainCode } = extendedKey(text);
+  for (const step of [...steps.split('/').map(Number), index]) {
+    const number = Buffer.alloc(4);
+    number.writeUInt32BE(step);
+    const I = createHmac('sha512', chainCode).update(publicKey).update(number).digest();
+    publicKey = Buffer.from(ecc.pointAddScalar(publicKey, I.subarray(0, 32), true));
+    chainCode = I.subarray(32);
+  }
+  const network = bitcoin.networks.regtest;
+  const { address } =
+    kind === 'wpkh'
+      ? bitcoin.payments.p2wpkh({ pubkey: publicKey, network })
+      : bitcoin.payments.p2tr({ internalPubkey: publicKey.subarray(1), network });
+  return { address, public_key: publicKey.toString('hex') };
+}
+
+/** Checks a confirmed payment with independent software; `from` is the wallet it spends, or several of its addresses with their keys. */
 async function check(payment, from) {
-  const client = JSON.parse(readFileSync(join(data, 'cluster/client.json'), 'utf8'));
-  const cluster = JSON.parse(readFileSync(join(data, 'cluster/cluster.json'), 'utf8'));
-  assert.ok(client.endpoint);
-  const esplora = async (path) => (await fetch(`http://127.0.0.1:${cluster.chain_port}${path}`)).text();
+  const owners = Array.isArray(from) ? from : [from];
+  const type = owners[0].address_type;
+  const esplora = async (path) => (await fetch(`http://127.0.0.1:${chainPort}${path}`)).text();
   const raw = (await esplora(`/tx/${payment.txid}/hex`)).trim();
   const tx = bitcoin.Transaction.fromHex(raw);
   assert.equal(tx.getId(), payment.txid, 'the txid is that of the transaction on the chain');
@@ -57,13 +93,17 @@ async function check(payment, from) {
         bitcoin.Transaction.fromHex((await esplora(`/tx/${Buffer.from(hash).reverse().toString('hex')}/hex`)).trim()).outs[index],
     ),
   );
-  const own = bitcoin.address.toOutputScript(from.address, bitcoin.networks.regtest);
+  const spent = new Set();
   for (const [i, { script, value }] of prevouts.entries()) {
-    assert.deepEqual(Buffer.from(script), Buffer.from(own), 'it spends coins of the wallet');
+    const owner = owners.find(({ address }) =>
+      Buffer.from(script).equals(bitcoin.address.toOutputScript(address, bitcoin.networks.regtest)),
+    );
+    assert.ok(owner, 'it spends coins of the wallet');
+    spent.add(owner);
     const witness = tx.ins[i].witness;
-    if (from.address_type === 'p2wpkh') {
+    if (type === 'p2wpkh') {
       const [signature, publicKey] = witness;
-      assert.equal(Buffer.from(publicKey).toString('hex'), from.public_key);
+      assert.equal(Buffer.from(publicKey).toString('hex'), owner.public_key);
       const p2pkh = bitcoin.payments.p2pkh({ hash: script.subarray(2) }).output;
       assert.equal(signature.at(-1), bitcoin.Transaction.SIGHASH_ALL);
       const der = Buffer.from(signature.subarray(0, -1));
@@ -92,8 +132,9 @@ async function check(payment, from) {
       assert.ok(schnorr.verify(witness[0], digest, script.subarray(2)), '@noble/curves accepts the BIP-340 signature');
     }
   }
+  if (Array.isArray(from)) assert.equal(spent.size, owners.length, 'it spends from each of these addresses');
   console.log(
-    `checked ${payment.txid}: ${from.address_type}, ${tx.ins.length} input(s), signed by ${payment.signers.join(' ')} (${payment.signing_mode})`,
+    `checked ${payment.txid}: ${type}, ${tx.ins.length} input(s) of ${spent.size} address(es), signed by ${payment.signers.join(' ')} (${payment.signing_mode})`,
   );
 }
 
@@ -120,6 +161,41 @@ function innerSighash(tx, index, scriptCode, value) {
   return bitcoin.crypto.sha256(preimage);
 }
 
+const confirmation = (sent) =>
+  until('confirmation', 60, async () => {
+    const tx = await cli('tx', 'status', sent.tx_id);
+    return tx.state === 'confirmed' ? tx : undefined;
+  });
+/** What a command says at each of these nodes, which is the same. */
+async function agreed(nodes, ...args) {
+  const answers = await Promise.all(nodes.map((endpoint) => cli('wallet', ...args, ...at(endpoint))));
+  for (const answer of answers) assert.deepEqual(answer, answers[0], `${args.join(' ')} is the same at all nodes`);
+  return answers[0];
+}
+
+/** Two users with three addresses, each asked of another node; the same at `nodes`, and what the descriptor says. */
+async function addressesOf(wallet, accounts, nodes) {
+  const given = [];
+  for (const [i, account] of accounts.entries()) {
+    const { address, index } = await cli('wallet', 'address', wallet.wallet_id, '--new', '--account', account, ...at(nodes[i]));
+    const { receive } = await agreed(nodes, 'export', wallet.wallet_id, '--account', account);
+    const independent = fromDescriptor(receive, index);
+    assert.equal(address, independent.address, 'the address is that of the descriptor');
+    const known = await agreed(nodes, 'address', wallet.wallet_id, '--account', account, '--index', String(index));
+    assert.equal(known.address, address);
+    given.push({ ...independent, address_type: wallet.address_type });
+  }
+  const { receive } = await agreed(nodes, 'export', wallet.wallet_id, '--account', accounts[0]);
+  const first20 = await Promise.all(
+    Array.from({ length: 20 }, (_, i) => cli('wallet', 'address', wallet.wallet_id, '--account', accounts[0], '--index', String(i))),
+  );
+  for (const [i, { address }] of first20.entries()) assert.equal(address, fromDescriptor(receive, i).address, `descriptor address ${i}`);
+  console.log(
+    `addresses of ${wallet.address_type}: ${given.map(({ address }) => address).join(' ')}, as the descriptor says (0 to 19 too)`,
+  );
+  return given;
+}
+
 try {
   const begin = Date.now();
   await until('second start', 120, () => log.includes('ready:'));
@@ -144,15 +220,44 @@ try {
     [taproot, segwit],
   ]) {
     const sent = await cli('send', '--wallet', from.wallet_id, '--to', to.address, '--amount', '100000', '--yes');
-    const payment = await until('confirmation', 60, async () => {
-      const tx = await cli('tx', 'status', sent.tx_id);
-      return tx.state === 'confirmed' ? tx : undefined;
-    });
+    const payment = await confirmation(sent);
     assert.ok(!payment.signers.includes('node-3'), 'the killed node did not sign');
     await check(payment, from);
   }
+
+  // Coins larger than those of the wallet's own address, so that these are what is spent, and paid to somebody else.
+  const alive = endpoints.toSpliced(2, 1);
+  const stranger = 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080';
+  for (const from of [segwit, taproot]) {
+    const given = await addressesOf(from, ['7', '7', '8'], alive);
+    for (const { address } of given) await regtest('fund', { address, amount_sats: 100_000_000 });
+    await regtest('mine', { blocks: 1 });
+    const before = (await cli('wallet', 'utxos', from.wallet_id)).utxos;
+    for (const { address } of given) assert.ok(before.some((coin) => coin.address === address && coin.path.startsWith('m/')));
+    const payment = await confirmation(
+      await cli('send', '--wallet', from.wallet_id, '--to', stranger, '--amount', '250000000', '--yes', ...at(alive[1])),
+    );
+    await check(payment, given);
+    const fresh = (await cli('wallet', 'utxos', from.wallet_id)).utxos.filter(({ txid }) => txid === payment.txid);
+    assert.equal(fresh.length, 1);
+    assert.match(fresh[0].path, /^m\/[78]\/1\/\d+$/, 'the change is at a change address of one of the users');
+  }
   const { nodes } = await cli('cluster', 'nodes');
   assert.equal(nodes.find((node) => node.node_id === 'node-3').status, 'dead', 'the killed node is shown as dead');
+  const again = spawn(process.execPath, [main, 'node', 'start', '--config', join(data, 'node-3/node.toml')], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  try {
+    await until('node-3 to know the addresses', 60, async () => {
+      const here = await cli('wallet', 'addresses', segwit.wallet_id, ...at(endpoints[2])).catch(() => undefined);
+      return here?.total === (await cli('wallet', 'addresses', segwit.wallet_id)).total;
+    });
+    await agreed(endpoints, 'addresses', segwit.wallet_id, '--account', '7');
+    console.log('node-3, started again, looks at the addresses that were given out while it was away');
+  } finally {
+    again.kill('SIGTERM');
+    await new Promise((resolve) => again.on('close', resolve));
+  }
   console.log('acceptance: all checks hold');
 } finally {
   launcher.kill('SIGTERM');

@@ -23,7 +23,7 @@ const countersMethod = method('address.counters', countersRequest, countersRespo
 const MAX_TRIES = 10;
 const ANSWER_MS = 5_000;
 const FIRST_LOOK_MS = 200;
-const LOOK_MS = 10_000;
+const LOOK_MS = 2_000;
 
 interface Answer {
   readonly node: NodeId;

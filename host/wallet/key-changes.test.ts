@@ -153,6 +153,8 @@ describe('resharing', () => {
     const wallet = of();
     const id = wallet.wallet_id;
     const concerned = nodes.filter((node) => node.id === 'node-1' || wanted.nodes.includes(node.id));
+    const derived = await nodes[1].service.newAddress(id, { account: 5 });
+    await cluster.fund(derived.address, 60_000);
     await agree(concerned, wallet, wanted.threshold, wanted.nodes);
     await nodes[1].service.reshareKey(id, wanted);
     const { epoch } = await nodes[1].service.keyStatus(id);
@@ -169,6 +171,10 @@ describe('resharing', () => {
       });
     }
     await pay(nodes[3], id);
+    // The addresses below the key stay too, and the new node learns which are in use.
+    const there = async () => (await nodes[3].service.utxos(id)).some(({ address }) => address === derived.address);
+    await until(there, 'the coins of the account at the new node');
+    expect((await nodes[3].service.addressAt(id, 5, derived.index!)).address).toBe(derived.address);
     await cluster.restart(3);
     await pay(nodes[1], id);
   });
