@@ -12,8 +12,11 @@ const LINEAR_BYTES: i32 = 1024;
 const WORD_BYTES: i32 = 1600;
 const GCD_BYTES: i32 = 5120;
 const QUOTIENT_BYTES: i32 = 16 * 232;
-/** Two results, and 16 powers of four bases, modulo the square of a digit. */
-const SHADOW_BYTES: i32 = 32 + 4 * 256;
+/** Two results, and 16 powers of 16 bases, modulo the square of a digit. */
+const SHADOW_BYTES: i32 = 32 + 16 * 256;
+/** A residue modulo a factor or its square, of up to 184 words (N of 6144 bits with a factor of 256), and a product of two. */
+const SHORT_BYTES: i32 = 800;
+const LONG_BYTES: i32 = 1600;
 /** Two lanes of 122 digits of 8 bytes, or of twice 62, or of 232 digits of 4 bytes. */
 const NUMBER_BYTES: i32 = 2048;
 
@@ -38,6 +41,17 @@ export const GCD: usize = memory.data(GCD_BYTES, 16);
 /** What the check of an exponentiation works with. */
 export const SHADOW: usize = memory.data(SHADOW_BYTES, 16);
 
+/** A number while its remainder is made, its quotient by the modulus, and what is subtracted from it. */
+export const DIVIDEND: usize = memory.data(LONG_BYTES, 16);
+export const QUOTIENT: usize = memory.data(LONG_BYTES, 16);
+export const SUBTRAHEND: usize = memory.data(SHORT_BYTES, 16);
+/** What the owner of a key computes with: the two residues, one number on its way, a product, a result. */
+export const FIRST: usize = memory.data(SHORT_BYTES, 16);
+export const SECOND: usize = memory.data(SHORT_BYTES, 16);
+export const SHORT: usize = memory.data(SHORT_BYTES, 16);
+export const LONG: usize = memory.data(LONG_BYTES, 16);
+export const RESULT: usize = memory.data(LONG_BYTES, 16);
+
 export function wipeStatic(): void {
   memory.fill(accumulatorArea, 0, ACCUMULATOR_BYTES);
   memory.fill(LINEAR, 0, LINEAR_BYTES);
@@ -49,4 +63,12 @@ export function wipeStatic(): void {
   memory.fill(RIGHT, 0, NUMBER_BYTES);
   memory.fill(GCD, 0, GCD_BYTES);
   memory.fill(SHADOW, 0, SHADOW_BYTES);
+  memory.fill(DIVIDEND, 0, LONG_BYTES);
+  memory.fill(QUOTIENT, 0, LONG_BYTES);
+  memory.fill(SUBTRAHEND, 0, SHORT_BYTES);
+  memory.fill(FIRST, 0, SHORT_BYTES);
+  memory.fill(SECOND, 0, SHORT_BYTES);
+  memory.fill(SHORT, 0, SHORT_BYTES);
+  memory.fill(LONG, 0, LONG_BYTES);
+  memory.fill(RESULT, 0, LONG_BYTES);
 }

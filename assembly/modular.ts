@@ -48,13 +48,14 @@ export function square(context: usize, r: usize, a: usize): void {
 }
 
 /** r = a + b, carried: below 4M, for a and b below 2M. */
-function add(context: usize, r: usize, a: usize, b: usize): void {
+export function add(context: usize, r: usize, a: usize, b: usize): void {
   const lanes = field(context, LANES);
   const digits = field(context, DIGITS);
   const width = <i64>field(context, WIDTH);
   const low = ((<i64>1) << width) - 1;
-  const half = field(context, SIZE) >> 1;
-  for (let part: usize = 0; part <= half; part += half) {
+  const size = field(context, SIZE);
+  const step = size / field(context, PARTS);
+  for (let part: usize = 0; part < size; part += step) {
     for (let lane: usize = 0; lane < lanes; lane++) {
       let carry: i64 = 0;
       for (let k: usize = 0; k < digits; k++) {

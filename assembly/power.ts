@@ -5,46 +5,51 @@
  * Secret exponents: fixed windows over a fixed number of bits, every table entry read for every window, and the sign taken in by selecting
  * between the base and its inverse. Public exponents: tables read by address, and, for one number, sliding windows.
  */
-import { field, LANES, ONE, SIZE, WORDS_OF } from './context';
+import { field, LANES, ONE, OUT, SIZE, SQUARED, WORDS_OF } from './context';
 import { lookup, select } from './kernel';
-import { enter, multiply, square } from './modular';
+import { add, enter, multiply, square } from './modular';
 import { expectPowers } from './shadow';
 import { window } from './windows';
-import { exportNumber, importNumber } from './words';
-
-/** Takes a two's complement number in place to its absolute value; −1 for a negative one, else 0. */
-function absolute(e: usize, words: u32): u32 {
-  const sign = <u32>(<i32>load<u32>(e + (<usize>(words - 1) << 2)) >> 31);
-  let carry: u64 = sign & 1;
-  for (let i: u32 = 0; i < words; i++) {
-    const p = e + (<usize>i << 2);
-    const v = <u64>(load<u32>(p) ^ sign) + carry;
-    store<u32>(p, <u32>v);
-    carry = v >> 32;
-  }
-  return sign;
-}
+import { absolute, exportNumber, importNumber } from './words';
 
 /** The bytes of the area that `power` works in, after its input. */
 export function powerBytes(context: usize, terms: u32, width: u32): usize {
-  return field(context, SIZE) * (2 + ((<usize>terms) << width));
+  return field(context, SIZE) * (3 + ((<usize>terms) << width));
+}
+
+/**
+ * Takes a number of each lane, `stride` bytes apart from `source` on, into Montgomery form. With `shift`, the number 2^(32·words), it has twice as many words
+ * as the modulus: that is how a base gets modulo a secret factor without being divided by it. The sum of both parts is brought below 2M again by a
+ * multiplication by 1: below 4M (or 6M, modulo N²) times M, over R ≥ 4M (32M), is below M, and at most M is added.
+ */
+function take(context: usize, number: usize, source: usize, stride: usize, shift: usize, spare: usize): void {
+  const lanes = field(context, LANES);
+  const length = shift ? field(context, WORDS_OF) << 2 : 0;
+  for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, number, lane, source + lane * stride + length);
+  enter(context, number);
+  if (!shift) return;
+  for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, spare, lane, source + lane * stride);
+  enter(context, spare);
+  multiply(context, spare, spare, shift);
+  add(context, number, number, spare);
+  multiply(context, number, number, field(context, ONE));
 }
 
 /**
  * factor · ∏ base^exponent for each lane; the canonical results replace the start of `input`, lane after lane.
  *
  * `input`: for each term, how many bits of its exponent to read (u32; public, and the same for all lanes); padding to 16 bytes; then for each
- * term and lane the base and its inverse (big-endian, the modulus' length each) and the exponent (little-endian two's complement, `words`
- * 32-bit words); then, when `factors` is 1, a factor for each lane. `signs`: 1 when exponents may be negative; the inverses are read only then.
- * `area`: powerBytes bytes, 16-aligned. Windows have `width` ≥ 2 bits. With `checked`, 0 is returned when a fault has spoilt a result
- * (shadow.ts), which is then not to be used; in every other case 1.
+ * term and lane the base and its inverse (big-endian, the modulus' length each, or twice that with `wide`) and the exponent (little-endian two's
+ * complement, `words` 32-bit words); then, when `factors` is 1, a factor for each lane, of a base's length. `signs`: 1 when exponents may be negative; the
+ * inverses are read only then. `area`: powerBytes bytes, 16-aligned. Windows have `width` ≥ 2 bits. With `checked`, 0 is returned when a fault has
+ * spoilt a result (shadow.ts), which is then not to be used; in every other case 1.
  */
 export function power(
-  context: usize, input: usize, area: usize, terms: u32, words: u32, width: u32, signs: u32, secret: u32, factors: u32, checked: u32,
+  context: usize, input: usize, area: usize, terms: u32, words: u32, width: u32, signs: u32, secret: u32, factors: u32, checked: u32, wide: u32,
 ): u32 {
   const size = field(context, SIZE);
   const lanes = field(context, LANES);
-  const length = field(context, WORDS_OF) << 2;
+  const length = field(context, WORDS_OF) << (wide ? 3 : 2);
   const exponentAt = length << 1;
   const perLane = exponentAt + (<usize>words << 2);
   const perTerm = lanes * perLane;
@@ -53,6 +58,9 @@ export function power(
   const chosen = area + size;
   const tables = chosen + size;
   const entries: u32 = 1 << width;
+  // 2^(32·words) in Montgomery form, above the tables.
+  const shift = wide ? tables + ((<usize>terms * size) << width) : 0;
+  if (wide) multiply(context, shift, field(context, OUT), field(context, SQUARED));
   const tableBytes = size << width;
   let bits: u32 = 0;
   let negative0: u32 = 0, negative1: u32 = 0;
@@ -63,13 +71,11 @@ export function power(
     const base = table + size;
     const at = data + <usize>term * perTerm;
     memory.copy(table, field(context, ONE), size);
-    for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, base, lane, at + lane * perLane);
-    enter(context, base);
+    take(context, base, at, perLane, shift, chosen);
     if (signs) {
       // Entry 2 holds the inverse for a moment; the sign of each lane selects between the two.
       const inverse = base + size;
-      for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, inverse, lane, at + lane * perLane + length);
-      enter(context, inverse);
+      take(context, inverse, at + length, perLane, shift, chosen);
       const s0 = absolute(at + exponentAt, words) & 1;
       const s1 = lanes == 2 ? absolute(at + perLane + exponentAt, words) & 1 : s0;
       select(context, chosen, base, 2, s0, s1);
@@ -103,14 +109,13 @@ export function power(
     }
   }
   if (factors) {
-    for (let lane: usize = 0; lane < lanes; lane++) importNumber(context, chosen, lane, data + <usize>terms * perTerm + lane * length);
-    enter(context, chosen);
+    take(context, chosen, data + <usize>terms * perTerm, length, shift, tables);
     multiply(context, accumulator, accumulator, chosen);
   }
   if (checked) {
     for (let lane: usize = 0; lane < lanes; lane++) {
       const factor = factors ? data + <usize>terms * perTerm + lane * length : 0;
-      expectPowers(context, lane, input, data + lane * perLane, terms, perTerm, words, lane ? negative1 : negative0, factor);
+      expectPowers(context, lane, input, data + lane * perLane, length, terms, perTerm, words, lane ? negative1 : negative0, factor);
     }
   }
   return exportNumber(context, input, accumulator, checked);

@@ -6,40 +6,16 @@ import {
 import { CROSS_IS_NUMBER, crossBytes, digitBytes, digitsFor, putDigit, startBytes, startValues, widthFor } from './kernel';
 import { BASE_TWO, OTHER_WORDS, WORDS } from './memory';
 import { multiply, square } from './modular';
-import { addWords, digitsFromWords, subtract, subtractOnce, wordsFromBytes } from './words';
+import { addWords, bitLength, digitsFromWords, double, powerOfTwoWords, subtract, wordsFromBytes } from './words';
 
 /** The upper part of a number modulo M², while the lower one is in WORDS. A modulus that has one is short: N has half as many words as N². */
 const UPPER: usize = WORDS + 512;
-
-/** x = 2x + `carry` mod n, returning how many times n was subtracted. */
-function double(x: usize, n: usize, words: usize, carry: u32, spare: usize): u32 {
-  for (let i: usize = 0; i < words << 2; i += 4) {
-    const v = load<u32>(x + i);
-    store<u32>(x + i, (v << 1) | carry);
-    carry = v >> 31;
-  }
-  return subtractOnce(x, n, words, carry, spare);
-}
 
 /** Inverse of an odd number mod 2^64 (Newton: every step doubles the correct bits, starting from 3). */
 function inverse64(n: u64): u64 {
   let x = n;
   for (let i = 0; i < 5; i++) x *= 2 - n * x;
   return x;
-}
-
-function bitLength(n: usize, words: usize): u32 {
-  for (let i = words; i > 0; i--) {
-    const v = load<u32>(n + ((i - 1) << 2));
-    if (v) return <u32>((i << 5) - clz<u32>(v));
-  }
-  return 0;
-}
-
-/** x = 2^exponent in `words` words. */
-function powerOfTwoWords(x: usize, words: usize, exponent: u32): void {
-  memory.fill(x, 0, words << 2);
-  store<u32>(x + <usize>((exponent >> 5) << 2), 1 << (exponent & 31));
 }
 
 /** Bytes of a part of `digits` digits. */

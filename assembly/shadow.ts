@@ -105,15 +105,14 @@ function one(): void {
 
 /**
  * Works out what `factor · ∏ base^exponent` of a lane is modulo k² when it is written, so with the factor 2^(32·words) of exportNumber. The layout
- * of `data` is that of power.ts, at this lane; exponents have been replaced by their absolute values, and bit t of `signs` tells the sign of
+ * of `data` is that of power.ts, at this lane, with bases of `length` bytes; exponents have been replaced by their absolute values, and bit t of `signs` tells the sign of
  * term t's.
  */
 export function expectPowers(
-  context: usize, lane: usize, lengths: usize, data: usize, terms: u32, perTerm: usize, words: u32, signs: u32, factor: usize,
+  context: usize, lane: usize, lengths: usize, data: usize, length: usize, terms: u32, perTerm: usize, words: u32, signs: u32, factor: usize,
 ): void {
   begin(context, lane);
   const count = field(context, WORDS_OF);
-  const length = count << 2;
   let bits: u32 = 0;
   for (let term: u32 = 0; term < terms; term++) {
     bits = max(bits, load<u32>(lengths + (<usize>term << 2)));

@@ -83,6 +83,44 @@ export function subtractOnce(x: usize, n: usize, words: usize, top: u32, spare: 
   return keep + 1;
 }
 
+/** x = 2x + `carry` mod n, returning how many times n was subtracted. */
+export function double(x: usize, n: usize, words: usize, carry: u32, spare: usize): u32 {
+  for (let i: usize = 0; i < words << 2; i += 4) {
+    const v = load<u32>(x + i);
+    store<u32>(x + i, (v << 1) | carry);
+    carry = v >> 31;
+  }
+  return subtractOnce(x, n, words, carry, spare);
+}
+
+/** Of the number in `words` words at `n`; the length is public. */
+export function bitLength(n: usize, words: usize): u32 {
+  for (let i = words; i > 0; i--) {
+    const v = load<u32>(n + ((i - 1) << 2));
+    if (v) return <u32>((i << 5) - clz<u32>(v));
+  }
+  return 0;
+}
+
+/** x = 2^exponent in `words` words. */
+export function powerOfTwoWords(x: usize, words: usize, exponent: u32): void {
+  memory.fill(x, 0, words << 2);
+  store<u32>(x + <usize>((exponent >> 5) << 2), 1 << (exponent & 31));
+}
+
+/** Takes a two's complement number in place to its absolute value; −1 for a negative one, else 0. */
+export function absolute(e: usize, words: u32): u32 {
+  const sign = <u32>(<i32>load<u32>(e + (<usize>(words - 1) << 2)) >> 31);
+  let carry: u64 = sign & 1;
+  for (let i: u32 = 0; i < words; i++) {
+    const p = e + (<usize>i << 2);
+    const v = <u64>(load<u32>(p) ^ sign) + carry;
+    store<u32>(p, <u32>v);
+    carry = v >> 32;
+  }
+  return sign;
+}
+
 /** target += a·b, where nothing is carried out of the `room` words from `target` on. */
 export function addWords(target: usize, room: usize, a: usize, aWords: usize, b: usize, bWords: usize): void {
   for (let i: usize = 0; i < aWords; i++) {

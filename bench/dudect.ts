@@ -61,7 +61,7 @@ function kernelRows(exports: Exports, bits: number, exponentBits: number, count:
     view.set(bigintToBytes(exponent, 4 * words).reverse(), input + 16 + 2 * bytes);
   };
   const size = `${bits}/${exponentBits}`;
-  const run = (secret: number) => () => exports.power(context, input, area, 1, words, 4, 0, secret, 0, 0);
+  const run = (secret: number) => () => exports.power(context, input, area, 1, words, 4, 0, secret, 0, 0, 0);
   const base = random(bits - 1);
   const fresh = (fixed: boolean, value: bigint): bigint => pick(fixed, value, random(exponentBits));
   const chunk = align(area + 4 * bytes * 4);

@@ -12,7 +12,7 @@ const WORD = 64;
 /** As in assembly/comb.ts. */
 const COMB_ROUNDS = 64;
 
-/** Exports that compute nothing that counts: sizes, addresses, wiping; contexts and tables, which are kept. */
+/** Exports that compute nothing that counts: sizes, addresses, wiping; contexts, tables and records, which are kept; what surrounds a key owner's powers. */
 const UNCOUNTED = new Set([
   'memory',
   'scratch',
@@ -23,6 +23,13 @@ const UNCOUNTED = new Set([
   'slideBytes',
   'combBytes',
   'combBuild',
+  'ownerBytes',
+  'ownerInit',
+  'ownerModuli',
+  'ownerExponent',
+  'ownerReduce',
+  'ownerRecombine',
+  'ownerPlaintext',
   'wipe',
   'repeat',
 ]);
@@ -56,7 +63,7 @@ export class Counter {
         this.#moduli.set(context, { lanes, parts, bits });
         exports.contextInit(context, lanes, parts, bits, moduli);
       },
-      power: (context, input, area, terms, words, width, signs, secret, factors, checked) => {
+      power: (context, input, area, terms, words, width, signs, secret, factors, checked, wide) => {
         const lengths = Array.from({ length: terms }, (_, i) => roundUp(u32(input + 4 * i)));
         const windows = lengths.map((bits) => Math.ceil(bits / width));
         const table = 2 ** width - 2;
@@ -64,7 +71,7 @@ export class Counter {
           squarings: (Math.max(...windows) - 1) * width + (terms * table) / 2,
           multiplications: sum(windows) + terms * (table / 2 + (signs ? 2 : 1)) + 2 * factors,
         });
-        return exports.power(context, input, area, terms, words, width, signs, secret, factors, checked);
+        return exports.power(context, input, area, terms, words, width, signs, secret, factors, checked, wide);
       },
       slide: (context, input, area, terms, words, width, bits, factors) => {
         const length = roundUp(bits);

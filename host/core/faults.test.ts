@@ -10,9 +10,8 @@ import { Evaluator } from './evaluate.ts';
 import { instantiate, type Exports, type KernelName } from './instance.ts';
 import { Machine, type Product } from './machine.ts';
 import { evaluateReference } from './reference.ts';
-import { recombine } from './secrets.ts';
 import { chooseKernel } from './self-test.ts';
-import { commit, decrypt, encrypt, modN, modN2, power, type Operation } from './types.ts';
+import { commit, decrypt, encrypt, modN, modN2, power, powerPublic, type Operation } from './types.ts';
 
 /** Where a context's header says that its constants begin, and where what is not used by the kernel begins (assembly/context.ts). */
 const MODULUS_AT = 32;
@@ -23,21 +22,23 @@ const [p, q, hatP, hatQ] = (
 ).primes.map((prime) => BigInt(`0x${prime}`)) as [bigint, bigint, bigint, bigint];
 const random = (n: bigint): bigint => below(systemRandom, n);
 
-/** A machine that turns over a bit before the exponentiations that `when` says. */
+/** Turns over a bit of the `bytes` bytes at `at`. */
+function turnOver({ memory }: Exports, at: number, bytes: number): void {
+  const target = new Uint8Array(memory.buffer, at, bytes);
+  target[randomInt(bytes)]! ^= 1 << randomInt(8);
+}
+
+/** A machine that turns over a bit of the kernel's constants before the exponentiations that `when` says. */
 function faulty(module: WebAssembly.Module, when: () => boolean): Machine {
   const exports = instantiate(module);
-  const broken: Exports = {
+  return new Machine({
     ...exports,
     power: (context, ...rest) => {
-      if (when()) {
-        const view = new DataView(exports.memory.buffer);
-        const at = randomInt(view.getUint32(context + MODULUS_AT, true), view.getUint32(context + PLAIN_AT, true));
-        view.setUint8(at, view.getUint8(at) ^ (1 << randomInt(8)));
-      }
+      const field = (at: number): number => new DataView(exports.memory.buffer).getUint32(context + at, true);
+      if (when()) turnOver(exports, field(MODULUS_AT), field(PLAIN_AT) - field(MODULUS_AT));
       return exports.power(context, ...rest);
     },
-  };
-  return new Machine(broken);
+  });
 }
 
 /** The value, or what was thrown instead. */
@@ -55,31 +56,30 @@ describe.each(['fma', 'extmul'] as KernelName[])('a bit turned over, on kernel %
   it.each([
     ['p', false],
     ['p²', true],
-  ])('in one or both lanes modulo %s gives no wrong result', (_, squared) => {
-    const machine = faulty(module, () => true);
-    const whole = new Machine(instantiate(module));
+  ])('in both lanes modulo %s gives no wrong result', (_, squared) => {
+    const key = { n: p * q, p, q };
+    const [bad, whole] = [new Evaluator(faulty(module, () => true)), new Evaluator(new Machine(instantiate(module)))];
+    const modulus = squared ? modN2(key) : modN(key);
     let caught = 0;
     for (let run = 0; run < 60; run++) {
-      const lanes = [p, q].map((n): Product => {
-        const bound = squared ? n * n : n;
-        const terms = [{ base: random(bound), exponent: random(1n << 256n), bits: 256 }];
-        return { n, squared, terms, factor: random(bound), signed: false, secret: true, hidden: true, checked: true };
-      }) as [Product, Product];
-      const got = outcome(() => machine.products(lanes));
-      const right = whole.products(lanes);
+      const terms = [random(key.n), random(1n << 256n)] as const;
+      const operation = run % 2 === 0 ? power(modulus, terms) : powerPublic(modulus, terms, [random(key.n), 3n]);
+      const got = outcome(() => bad.evaluate([operation]));
       if (typeof got === 'string') {
         expect(got).toContain('a fault of this machine has spoilt it');
         caught++;
-      } else expect(got).toEqual(right);
+      } else expect(got).toEqual(whole.evaluate([operation]));
     }
     expect(caught).toBeGreaterThan(20);
     // And without the check wrong results do come out.
-    const unchecked = Array.from({ length: 20 }, () => {
+    const unchecked = [faulty(module, () => true), new Machine(instantiate(module))] as const;
+    const wrong = Array.from({ length: 20 }, () => {
       const terms = [{ base: random(p), exponent: random(1n << 256n), bits: 256 }];
       const lane: Product = { n: p, squared, terms, signed: false, secret: true, hidden: true };
-      return machine.products([lane])[0] !== whole.products([lane])[0];
+      const [got, right] = unchecked.map((machine) => machine.products([lane])[0]);
+      return got !== right;
     });
-    expect(unchecked).toContain(true);
+    expect(wrong).toContain(true);
   });
 
   it('in any step of what the owner of a key computes', () => {
@@ -109,11 +109,34 @@ describe.each(['fma', 'extmul'] as KernelName[])('a bit turned over, on kernel %
   });
 });
 
-describe('putting the halves together', () => {
-  it('does not give out a number that is wrong in one half', () => {
-    const pInverse = new Machine(instantiate(chooseKernel().module)).invert(p % q, q)!;
-    const x = random(p * q);
-    expect(recombine({ p, q, pInverse }, x % p, x % q)).toBe(x);
-    expect(() => recombine({ p, q, pInverse: pInverse ^ 2n }, x % p, x % q)).toThrow('put together');
+describe('a bit turned over in the record of a key', () => {
+  const key = { n: p * q, p, q };
+  const { module } = chooseKernel();
+
+  it.each([
+    ['before the exponentiation', 'ownerModuli'],
+    ['before its result is put together', 'ownerRecombine'],
+    ['before a plaintext is', 'ownerPlaintext'],
+  ] as const)('%s: no result', (_, name) => {
+    const exports = instantiate(module);
+    let size = 0;
+    const evaluator = new Evaluator(
+      new Machine({
+        ...exports,
+        ownerBytes: (...lengths) => (size = exports.ownerBytes(...lengths)),
+        [name]: (record: number, ...rest: number[]) => {
+          turnOver(exports, record, size);
+          return (exports[name] as (...values: number[]) => number)(record, ...rest);
+        },
+      }),
+    );
+    const c = evaluateReference(encrypt(key, 12345n, 6789n));
+    const operations =
+      name === 'ownerPlaintext'
+        ? [decrypt(key, c)]
+        : [power(modN(key), [3n, random(key.n)]), power(modN2(key), [c, 5n]), encrypt(key, 1n, 2n)];
+    for (let run = 0; run < 20; run++) {
+      for (const operation of operations) expect(typeof outcome(() => evaluator.evaluate([operation]))).toBe('string');
+    }
   });
 });

@@ -28,6 +28,7 @@ export interface Exports extends Record<string, unknown> {
     secret: number,
     factors: number,
     checked: number,
+    wide: number,
   ): number;
   slide(context: number, input: number, area: number, terms: number, words: number, width: number, bits: number, factors: number): void;
   slideBytes(context: number, terms: number, bits: number, width: number): number;
@@ -35,6 +36,23 @@ export interface Exports extends Record<string, unknown> {
   combBuild(context: number, chunk: number, base: number, area: number): number;
   combPower(context: number, output: number, area: number, bases: number, list: number, exponents: number, secret: number): void;
   invert(n: number, x: number, bytes: number, wanted: number): number;
+  ownerBytes(pWords: number, qWords: number, lambdaWords: number): number;
+  ownerInit(record: number, secrets: number, pWords: number, qWords: number, lambdaWords: number): number;
+  ownerModuli(record: number, target: number, words: number): void;
+  ownerExponent(record: number, which: number, target: number, stride: number, words: number): void;
+  ownerReduce(
+    record: number,
+    x: number,
+    xWords: number,
+    e: number,
+    eWords: number,
+    area: number,
+    target: number,
+    stride: number,
+    words: number,
+  ): void;
+  ownerRecombine(record: number, squared: number, halves: number, words: number, target: number): number;
+  ownerPlaintext(record: number, halves: number, words: number, target: number): number;
   repeat(context: number, target: number, count: number, squarings: number): void;
   wipe(from: number, bytes: number): void;
 }
