@@ -74,21 +74,21 @@ export function remainder(target: usize, x: usize, words: usize, m: usize, k: us
 }
 
 /**
- * target = x/d, k words, for odd d of k words that divides x, by the quotient's words from the least on (K. Hensel). Destroys x. 1 if d does divide x, and the
+ * target = x/d in `count` words, for odd d that divides x, by the quotient's words from the least on (K. Hensel). Destroys x. 1 if d does divide x, and the
  * quotient has no more words; else 0.
  */
-export function divideExactly(target: usize, x: usize, words: usize, d: usize, k: usize): u32 {
+export function divideExactly(target: usize, count: usize, x: usize, words: usize, d: usize, dWords: usize): u32 {
   const d0 = load<u32>(d);
-  let inverse = d0; // right mod 8, then mod 2^6, 2^12, 2^24, 2^48
+  let inverse = d0; // right mod 2^3, then mod 2^6, 2^12, 2^24, 2^48
   for (let i = 0; i < 4; i++) inverse *= 2 - d0 * inverse;
-  for (let i: usize = 0; i < k; i++) {
+  for (let i: usize = 0; i < count; i++) {
     const at = x + (i << 2);
     const digit = load<u32>(at) * inverse;
     store<u32>(target + (i << 2), digit);
     let carry: u64 = 0;
     let borrow: i64 = 0;
     for (let j: usize = 0; j < words - i; j++) {
-      const product: u64 = j < k ? <u64>digit * <u64>load<u32>(d + (j << 2)) + carry : carry;
+      const product: u64 = j < dWords ? <u64>digit * <u64>load<u32>(d + (j << 2)) + carry : carry;
       const v = <i64>load<u32>(at + (j << 2)) - <i64>(product & 0xffff_ffff) + borrow;
       store<u32>(at + (j << 2), <u32>v);
       carry = product >> 32;
@@ -108,6 +108,14 @@ export function nonZero(x: usize, words: usize): u32 {
 /** target = `chosen` where mask is −1, else `other`. */
 export function selectWords(target: usize, chosen: usize, other: usize, words: usize, mask: u32): void {
   for (let i: usize = 0; i < words << 2; i += 4) store<u32>(target + i, (load<u32>(chosen + i) & mask) | (load<u32>(other + i) & ~mask));
+}
+
+/** x = ⌊x/2^bits⌋ for 0 < bits < 32. */
+export function shiftRight(x: usize, words: usize, bits: u32): void {
+  for (let i: usize = 0; i < words; i++) {
+    const above: u64 = i + 1 < words ? load<u32>(x + ((i + 1) << 2)) : 0;
+    store<u32>(x + (i << 2), <u32>((<u64>load<u32>(x + (i << 2)) | (above << 32)) >> <u64>bits));
+  }
 }
 
 /** x = −x (two's complement) where mask is −1. */

@@ -1,12 +1,12 @@
 /**
- * What the owner of a key N = p·q computes beside exponentiations modulo p and q, or p² and q²: exponents modulo p − 1 and q − 1, results from their
+ * What the owner of a key N = p·q computes beside exponentiations modulo p and q, or p² and q²: exponents modulo p − 1 and q − 1, results put together from their
  * residues (H. Garner, 1959), the plaintext of a decryption. The factors live as long as the key and serve every operation, so none of it is left to BigInt:
  * no branch and no address depends on a value. Lengths of p, q and of operands are public.
  *
  * A *record* has the factors and what follows from them. The host keeps it as bytes and hands in a copy for each call. Every slot ends in zeros.
  */
 import { field } from './context';
-import { addMaskedWords, divideExactly, multiplyWords, negateWords, nonZero, reciprocal, remainder, selectWords } from './divide';
+import { addMaskedWords, divideExactly, multiplyWords, negateWords, nonZero, reciprocal, remainder, selectWords, shiftRight } from './divide';
 import { invert } from './gcd';
 import { FIRST, LONG, OTHER_WORDS, RESULT, SECOND, SHORT } from './memory';
 import { absolute, bytesFromWords, subtract, wordsFromBytes } from './words';
@@ -25,22 +25,26 @@ const PRIME: usize = 0;
 const ORDER: usize = 2;
 /** q mod p − 1: r^N = (r^(q mod p − 1))^p mod p². */
 const ROOT: usize = 4;
-const SQUARE: usize = 6;
+/** N⁻¹ mod p − 1, for N-th roots; 0 where there is none. */
+const NTH: usize = 6;
+/** ((φ + 4)/8)² mod p − 1, for fourth roots. */
+const FOURTH: usize = 8;
+const SQUARE: usize = 10;
 /** −q⁻¹ mod p, for decryption. */
-const PLAIN: usize = 8;
+const PLAIN: usize = 12;
 /** Of p, and of p − 1. */
-const RECIPROCAL: usize = 10;
-const ORDER_RECIPROCAL: usize = 12;
+const RECIPROCAL: usize = 14;
+const ORDER_RECIPROCAL: usize = 16;
 /** Of q². */
-const SQUARE_RECIPROCAL: usize = 14;
+const SQUARE_RECIPROCAL: usize = 18;
 /** p⁻¹ mod q, p⁻² mod q². */
-const INVERSE: usize = 15;
-const SQUARE_INVERSE: usize = 16;
+const INVERSE: usize = 19;
+const SQUARE_INVERSE: usize = 20;
 /** N. */
-const MODULUS: usize = 17;
+const MODULUS: usize = 21;
 /** λ of a ring-Pedersen set-up. */
-const LAMBDA: usize = 18;
-const SLOTS: usize = 19;
+const LAMBDA: usize = 22;
+const SLOTS: usize = 23;
 
 /** What is said of a result: it is consistent, and not to be used otherwise; neither of its residues is 0. */
 const RIGHT: u32 = 1;
@@ -95,6 +99,35 @@ function inverseOf(target: usize, x: usize, m: usize, words: usize): u32 {
 }
 
 /**
+ * The slots NTH and FOURTH of one half. N⁻¹ mod p − 1 is q⁻¹, and as p − 1 is even it is found from the inverse the other way round: for k = −(p − 1)⁻¹ mod q, q divides
+ * 1 + k·(p − 1), and the quotient is it. 0 when q has none.
+ */
+function roots(record: usize, half: usize): void {
+  const k = wordsOf(record, false, half), other = wordsOf(record, false, 1 - half);
+  const order = slot(record, ORDER + half), mu = slot(record, ORDER_RECIPROCAL + half);
+  const otherPrime = slot(record, PRIME + 1 - half);
+  const nth = slot(record, NTH + half);
+  const count = k + other;
+
+  remainder(SHORT, order, k, otherPrime, other, slot(record, RECIPROCAL + 1 - half));
+  const unit = inverseOf(FIRST, SHORT, otherPrime, other);
+  subtract(FIRST, otherPrime, FIRST, other);
+  multiplyWords(LONG, count, order, k, FIRST, other);
+  store<u32>(LONG, load<u32>(LONG) | 1); // + 1: it is even
+  divideExactly(nth, k, LONG, count, otherPrime, other);
+  memory.fill(RESULT, 0, count << 2);
+  selectWords(nth, nth, RESULT, k, 0 - unit);
+
+  multiplyWords(LONG, count, order, k, slot(record, ORDER + 1 - half), other);
+  store<u32>(RESULT, 4);
+  addMaskedWords(LONG, RESULT, count, 0xffff_ffff);
+  shiftRight(LONG, count, 3);
+  remainder(SHORT, LONG, count, order, k, mu);
+  multiplyWords(LONG, 2 * k, SHORT, k, SHORT, k);
+  remainder(slot(record, FOURTH + half), LONG, 2 * k, order, k, mu);
+}
+
+/**
  * Makes the record of odd p and q of exactly so many words each (and λ; 0 words: none), whose big-endian bytes stand at `secrets` one after the other. 1, or 0
  * when p and q have a common factor.
  */
@@ -124,6 +157,8 @@ export function ownerInit(record: usize, secrets: usize, pWords: u32, qWords: u3
   const p2Words = wordsOf(record, true, 0), q2Words = wordsOf(record, true, 1);
   multiplyWords(slot(record, MODULUS), pWords + qWords, p, pWords, q, qWords);
   reciprocal(slot(record, SQUARE_RECIPROCAL), q2, q2Words);
+  roots(record, 0);
+  roots(record, 1);
   remainder(slot(record, ROOT), q, qWords, slot(record, ORDER), pWords, slot(record, ORDER_RECIPROCAL));
   remainder(slot(record, ROOT + 1), p, pWords, slot(record, ORDER + 1), qWords, slot(record, ORDER_RECIPROCAL + 1));
   remainder(SHORT, p, pWords, q, qWords, slot(record, RECIPROCAL + 1));
@@ -144,10 +179,14 @@ export function ownerModuli(record: usize, target: usize, words: u32): void {
   bytesFromWords(target + (<usize>words << 2), slot(record, PRIME + 1), words);
 }
 
-/** The exponents p and q (`which` = 0), p − 1 and q − 1 (1), or q mod p − 1 and p mod q − 1 (2), in the words of `power`, the second `stride` bytes on. */
-export function ownerExponent(record: usize, which: u32, target: usize, stride: usize, words: u32): void {
+/**
+ * Exponents of the record in the words of `power`, that of q `stride` bytes after that of p: p (`which` = 0), p − 1 (1), q mod p − 1 (2), N⁻¹ mod p − 1 (3),
+ * ((φ + 4)/8)² mod p − 1 (4). 0 when there is none.
+ */
+export function ownerExponent(record: usize, which: u32, target: usize, stride: usize, words: u32): u32 {
   memory.copy(target, slot(record, <usize>which << 1), <usize>words << 2);
   memory.copy(target + stride, slot(record, (<usize>which << 1) + 1), <usize>words << 2);
+  return nonZero(target, words) & nonZero(target + stride, words);
 }
 
 /**
@@ -236,7 +275,7 @@ export function ownerPlaintext(record: usize, halves: usize, words: u32, target:
     memory.fill(SHORT, 0, <usize>words << 2);
     store<u32>(SHORT, 1);
     subtract(RESULT, RESULT, SHORT, words);
-    right &= divideExactly(SHORT, RESULT, words, prime, k);
+    right &= divideExactly(SHORT, k, RESULT, words, prime, k);
     multiplyWords(LONG, 2 * k, SHORT, k, slot(record, PLAIN + half), k);
     remainder(residue, LONG, 2 * k, prime, k, slot(record, RECIPROCAL + half));
   }

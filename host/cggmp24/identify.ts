@@ -15,7 +15,7 @@
  */
 import { modInv } from 'bigint-crypto-utils';
 import { Fault } from '../base/errors.ts';
-import { decrypt, modN, modN2, power, type PaillierKey, type PaillierSecret } from '../core/types.ts';
+import { decrypt, modN2, nthRoot, power, type PaillierKey, type PaillierSecret } from '../core/types.ts';
 import { G, mulPublic, sgn, type Point } from '../curve/secp256k1.ts';
 import type { ProofContext } from '../proofs/context.ts';
 import type { Parameters } from '../proofs/parameters.ts';
@@ -178,8 +178,7 @@ export async function identify({ rounds, parameters, index, sum, context, elemen
     const [shifted] = await core.run([power(modN2(key), [K, x])]);
     const Y = (shifted * D) % square;
     // ρ = (Y mod N)^(N^−1 mod φ) mod N
-    const root = modInv(key.n, (key.p - 1n) * (key.q - 1n));
-    const [y, rho] = await core.run([decrypt(key, Y), power(modN(key), [Y % key.n, root])]);
+    const [y, rho] = await core.run([decrypt(key, Y), nthRoot(key, Y % key.n)]);
     return { x, y, rho };
   }
 }

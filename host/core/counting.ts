@@ -58,6 +58,8 @@ function classesOf(operation: Operation): string[] {
       return [`${ownership(operation.key)} N² full`];
     case 'decrypt':
       return ['own N² decryption'];
+    case 'root':
+      return ['own N full'];
     case 'commit':
       return [`${ownership(operation.setup)} N̂ pair`];
     case 'coprime':

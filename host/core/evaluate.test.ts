@@ -17,9 +17,11 @@ import {
   decrypt,
   encrypt,
   encryptPublic,
+  fourthRoot,
   MAX_TERMS,
   modN,
   modN2,
+  nthRoot,
   power,
   powerPublic,
   type Operation,
@@ -112,6 +114,17 @@ describe.each(kernels)('operations on kernel %s', (kernel) => {
       expect(evaluator.evaluate([decrypt(secret, c!)])).toEqual([m]);
     }
     expect(() => evaluator.evaluate([decrypt(secret, secret.p * 3n)])).toThrow(RangeError);
+  });
+
+  it('roots: N-th ones of everything, fourth ones of squares or their negatives', () => {
+    const values = [1n, n - 1n, 2n, base(), base() + n];
+    agree(values.flatMap((value) => [nthRoot(secret, value), fourthRoot(secret, value)]));
+    const [x, y] = evaluator.evaluate([nthRoot(secret, 12345n), fourthRoot(secret, 16n)]);
+    expect(evaluateReference(power(n, [x!, n]))).toBe(12345n);
+    expect(evaluateReference(power(n, [y!, 4n]))).toBe(16n);
+    // Without a root: N has a factor in common with φ(N).
+    const [small, large] = [2n ** 521n - 1n, 0x1c3n * (2n ** 521n - 1n) * 2n + 1n];
+    expect(() => evaluator.evaluate([nthRoot({ n: small * large, p: small, q: large }, 2n)])).toThrow('in common with φ(N)');
   });
 
   it('encrypt and decrypt: as paillier-bigint', () => {

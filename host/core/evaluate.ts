@@ -84,6 +84,8 @@ export class Evaluator {
           : this.#encrypt(operation.key.n, operation.m, operation.r);
       case 'decrypt':
         return done(this.#owner.decrypt(operation.key, operation.c));
+      case 'root':
+        return done(this.#owner.root(operation.key, operation.degree, operation.base));
       case 'commit':
         return this.#commit(operation);
       case 'coprime':

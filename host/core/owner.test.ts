@@ -111,6 +111,9 @@ describe.each(['fma', 'extmul'] as KernelName[])('of a key, on kernel %s', (kern
     expect(exponents(1)).toEqual([p - 1n, q - 1n]);
     expect(exponents(2)).toEqual([q % (p - 1n), p % (q - 1n)]);
     const phi = (p - 1n) * (q - 1n);
+    const inverses = [p - 1n, q - 1n].map((order) => (coprime(p * q, order) ? modInv(p * q, order) : 0n));
+    expect(exponents(3)).toEqual(inverses);
+    expect(exponents(4)).toEqual([p - 1n, q - 1n].map((order) => ((phi + 4n) / 8n) ** 2n % order));
     const long = 2n ** BigInt(bitLength(phi) + 700);
     const edges = [0n, 1n, p - 2n, p - 1n, p, q - 1n, 2n * (p - 1n), phi - 1n, phi, phi * 7n, long - 1n, long, random(64), random(2500)];
     for (const e of edges.flatMap((v) => [v, -v])) {

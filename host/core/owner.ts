@@ -28,10 +28,11 @@ interface Kept {
   readonly bits: number;
 }
 
-/** Exponents that a record has, by their number there: p and q; p − 1 and q − 1; q mod p − 1 and p mod q − 1. */
+/** Exponents that a record has, by their number there: those of p are p; p − 1; q mod p − 1; N⁻¹ and ((φ + 4)/8)² modulo p − 1. */
 const PRIME = 0;
 const ORDER = 1;
-const ROOT = 2;
+const INNER = 2;
+const ROOTS = { N: 3, 4: 4 } as const;
 
 /** What the module says of a result, in bits: it is consistent; none of its halves is 0. */
 const RIGHT = 1;
@@ -45,7 +46,7 @@ interface Bounded {
 
 type Exponent =
   | { readonly plain: bigint }
-  | { readonly own: typeof PRIME | typeof ORDER | typeof ROOT }
+  | { readonly own: 0 | 1 | 2 | 3 | 4 }
   /** λ·x + e modulo the order of each half; e alone without x. */
   | { readonly x?: Bounded; readonly e: Bounded };
 
@@ -120,7 +121,7 @@ export class Owner {
     const kept = this.#kept(key);
     const { bits } = kept;
     return this.#call(kept, (record) => {
-      const inner = { base: mod(r, n), exponent: { own: ROOT }, bits } as const;
+      const inner = { base: mod(r, n), exponent: { own: INNER }, bits } as const;
       const residues = this.#powers(kept, record, { squared: false, terms: [inner], signed: false, secret: true });
       const outer = { base: { residues }, exponent: { own: PRIME }, bits } as const;
       const factor = 1n + mod(m, n) * n;
@@ -140,6 +141,15 @@ export class Owner {
       if ((said & UNIT) === 0) throw new RangeError('the ciphertext is not a unit modulo N²: check it before decrypting');
       invariant((said & RIGHT) !== 0, 'a plaintext is put together from its residues');
       return BigInt.asIntN(32 * (words + 1), this.#memory.read(target, 4 * (words + 1)));
+    });
+  }
+
+  /** base^(N⁻¹) or base^(((φ + 4)/8)²) mod N. @throws RangeError when N has a factor in common with φ. */
+  root(key: PaillierSecret, degree: 4 | 'N', base: bigint): bigint {
+    const kept = this.#kept(key);
+    return this.#call(kept, (record) => {
+      const term = { base: mod(base, key.n), exponent: { own: ROOTS[degree] }, bits: kept.bits } as const;
+      return this.#recombined(kept, record, { squared: false, terms: [term], signed: false, secret: true })!;
     });
   }
 
@@ -228,7 +238,8 @@ export class Owner {
         for (const half of [0, 1])
           this.#memory.copy(at + half * perLane + length - bytes / 2, base.residues + (half * bytes) / 2, bytes / 2);
       }
-      if ('own' in exponent) exports.ownerExponent(record, exponent.own, at + 2 * length, perLane, words);
+      if ('own' in exponent && exports.ownerExponent(record, exponent.own, at + 2 * length, perLane, words) === 0)
+        throw new RangeError('N has a factor in common with φ(N): check the key');
       if ('e' in exponent) this.#reduce(record, exponent, at + 2 * length, perLane, words);
     });
     if (factor !== undefined) {

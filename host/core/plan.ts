@@ -34,7 +34,7 @@ function checkFactors(key: PaillierKey | RingPedersenKey): void {
 export function check(operation: Operation): void {
   checkModuli(operation);
   if (operation.op === 'power' && typeof operation.modulus !== 'bigint') checkFactors(operation.modulus.key);
-  if (operation.op === 'encrypt' || operation.op === 'decrypt') checkFactors(operation.key);
+  if (operation.op === 'encrypt' || operation.op === 'decrypt' || operation.op === 'root') checkFactors(operation.key);
   if (operation.op === 'commit') checkFactors(operation.setup);
 }
 
@@ -51,6 +51,8 @@ function checkModuli(operation: Operation): void {
     case 'encrypt':
     case 'decrypt':
       return checkSquare(operation.key.n);
+    case 'root':
+      return checkModulus('N', operation.key.n);
     case 'commit':
       return checkModulus('N̂', operation.setup.n);
     case 'coprime':
@@ -102,6 +104,8 @@ function estimate(operation: Operation): Estimate {
     }
     case 'decrypt':
       return { cost: powers(SQUARE * bitLength(operation.key.n), bitLength(operation.key.n)) * 0.3 };
+    case 'root':
+      return { cost: powers(bitLength(operation.key.n), bitLength(operation.key.n)) * 0.3 };
     case 'commit': {
       const bits = bitLength(operation.setup.n);
       if (hasFactors(operation.setup)) return { cost: powers(bits, bits) * 0.3 };

@@ -28,6 +28,11 @@ export function evaluateReference(operation: Operation): bigint {
       const m = (((modPow(operation.c, phi, n * n) - 1n) / n) * modInv(phi, n)) % n;
       return m > n / 2n ? m - n : m;
     }
+    case 'root': {
+      const { n, p, q } = operation.key;
+      const phi = (p - 1n) * (q - 1n);
+      return exp(operation.base, operation.degree === 4 ? ((phi + 4n) / 8n) ** 2n % phi : modInv(n, phi), n);
+    }
     case 'commit': {
       const { n, s, t } = operation.setup;
       return (exp(s, operation.x, n) * exp(t, operation.y, n)) % n;

@@ -52,6 +52,11 @@ export type Operation =
   | { readonly op: 'encrypt'; readonly key: PaillierKey; readonly m: bigint; readonly r: bigint; readonly secret: boolean }
   /** The signed plaintext of a unit c mod N², in (−N/2, N/2). */
   | { readonly op: 'decrypt'; readonly key: PaillierSecret; readonly c: bigint }
+  /**
+   * Roots modulo a Paillier–Blum modulus, whose exponents nobody but the core sees: the x with x^N = base ('N'), or x = base^(((φ+4)/8)²), a fourth root of base or
+   * −base, whichever is a square modulo both factors (4; of −1: ±1).
+   */
+  | { readonly op: 'root'; readonly key: PaillierSecret; readonly degree: 4 | 'N'; readonly base: bigint }
   /** s^x·t^y mod N̂, x and y signed. Tables of (s, t) are cached per worker; by the trapdoor and CRT for the owner. */
   | { readonly op: 'commit'; readonly setup: RingPedersenKey; readonly x: bigint; readonly y: bigint; readonly secret: boolean }
   /** 1 when gcd(v, n) = 1 for every v (0 < v < n is the caller's to check), else 0. */
@@ -103,6 +108,8 @@ export const encrypt = (key: PaillierKey, m: bigint, r: bigint): Operation => ({
 /** enc(m; r) for public m and r: the verifier's side of an equation. */
 export const encryptPublic = (key: PaillierKey, m: bigint, r: bigint): Operation => ({ op: 'encrypt', key, m, r, secret: false });
 export const decrypt = (key: PaillierSecret, c: bigint): Operation => ({ op: 'decrypt', key, c });
+export const nthRoot = (key: PaillierSecret, base: bigint): Operation => ({ op: 'root', key, degree: 'N', base });
+export const fourthRoot = (key: PaillierSecret, base: bigint): Operation => ({ op: 'root', key, degree: 4, base });
 /** s^x·t^y mod N̂. */
 export const commit = (setup: RingPedersenKey, x: bigint, y: bigint): Operation => ({ op: 'commit', setup, x, y, secret: true });
 export const commitPublic = (setup: RingPedersenKey, x: bigint, y: bigint): Operation => ({ op: 'commit', setup, x, y, secret: false });

@@ -9,10 +9,9 @@
  *
  * Source: CGGMP24 (eprint 2021/060, revision of October 2024), Π^mod; cggmp24.md §3.5, 5.3. Soundness error 2^−m, no set-up.
  */
-import { modInv } from 'bigint-crypto-utils';
 import { bitLength } from '../base/bytes.ts';
 import { bool, list, natural, struct, type Codec } from '../base/codec.ts';
-import { coprime, modN, power, powerPublic, type Core, type PaillierPublic } from '../core/types.ts';
+import { coprime, fourthRoot, nthRoot, powerPublic, type Core, type PaillierPublic } from '../core/types.ts';
 import type { ChallengeStream } from '../protocol/transcript.ts';
 import { checkUnits } from './checks.ts';
 import { beginChallenge, check, type ProofContext } from './context.ts';
@@ -57,26 +56,22 @@ export async function prove(statement: Statement, { p, q }: Witness, context: Pr
   while (jacobi(w, n) !== -1);
 
   const y = await challenge(statement, { w }, context);
-  const order = (p - 1n) * (q - 1n);
-  const principal = (order + 4n) / 8n;
-  const fourthRoot = (principal * principal) % order;
-  const nthRoot = modInv(n, order);
-  const owned = modN({ n, p, q });
+  const owned = { n, p, q };
 
   // Jacobi(w^b·y_j / N) = 1 fixes b in public. Then c = w^b·y_j or −c is a square modulo both primes, and for E = ((φ+4)/8)² the fourth power of c^E is
   // that square: which one shows only in the result, so no symbol modulo a secret prime is computed.
   const b = y.map((value) => jacobi(value, n) === -1);
   const c = y.map((value, j) => (b[j] ? (w * value) % n : value));
-  const roots = await core.run([
-    ...c.map((value) => power(owned, [value, fourthRoot])),
-    ...y.map((value) => power(owned, [value, nthRoot])),
+  const [minus, ...roots] = await core.run([
+    fourthRoot(owned, n - 1n), // (−1)^E
+    ...c.map((value) => fourthRoot(owned, value)),
+    ...y.map((value) => nthRoot(owned, value)),
   ]);
   const repetitions = c.map((value, j): Repetition => {
     const root = roots[j]!;
     const a = fourthPower(root, n) !== value;
     // (−c)^E = (−1)^E·c^E
-    const x = a && (fourthRoot & 1n) === 1n ? n - root : root;
-    return { x, a, b: b[j]!, z: roots[c.length + j]! };
+    return { x: a ? (minus! * root) % n : root, a, b: b[j]!, z: roots[c.length + j]! };
   });
   return { w, repetitions };
 }
