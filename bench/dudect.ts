@@ -218,7 +218,7 @@ const pick = (fixed: boolean, constant: bigint, drawn: bigint): bigint => {
 
 /** One of two byte strings, without going to either by itself: which was read last is in the caches. */
 const mix = (fixed: boolean, constant: Uint8Array, drawn: Uint8Array): Uint8Array => {
-  const mask = -Number(fixed);
+  const mask = 0 - Number(fixed); // no −0, which would be no small integer
   return drawn.map((byte, i) => byte ^ ((byte ^ constant[i]!) & mask));
 };
 
