@@ -49,6 +49,11 @@ export class AddressBook {
     return this.#counters.get(walletId)?.get(nameOf(account, chain))?.next ?? 0;
   }
 
+  /** Whether addresses below the wallet's own are in use. */
+  has(walletId: string): boolean {
+    return this.#counters.has(walletId);
+  }
+
   /** By account, then by chain. */
   counters(walletId: string): Counter[] {
     return [...(this.#counters.get(walletId)?.values() ?? [])].sort((a, b) => a.account - b.account || a.chain - b.chain);
@@ -101,7 +106,7 @@ export class AddressBook {
   }
 
   #total(walletId: string, chain: number): number {
-    return this.counters(walletId).reduce((sum, counter) => sum + (counter.chain === chain ? counter.next : 0), 0);
+    return [...(this.#counters.get(walletId)?.values() ?? [])].reduce((sum, counter) => sum + (counter.chain === chain ? counter.next : 0), 0); // prettier-ignore
   }
 
   async #raise(row: AddressCounterRow, from: NodeId): Promise<void> {

@@ -13,7 +13,11 @@ import { inTurn } from './turns.ts';
 /** How long an answer counts while the tip stays: what has come into the mempool is seen after that. */
 const FRESH_MS = 10_000;
 
+/** Addresses derived and asked at once. */
+const CHUNK = 16;
+
 interface Seen {
+  readonly address: string;
   readonly tip: number;
   readonly at: number;
   readonly coins: readonly WalletCoin[];
@@ -32,7 +36,7 @@ export class Holdings {
 
   /** Whether the wallet has addresses below its key. */
   hasMore({ walletId }: WalletKey): boolean {
-    return this.book.counters(walletId).length > 0;
+    return this.book.has(walletId);
   }
 
   /** All coins of the wallet, as the backend says now or said lately. */
@@ -82,10 +86,16 @@ export class Holdings {
     if (paths.length === 0) return;
     const { esplora, network, clock } = this.context;
     const tip = await esplora.tipHeight();
-    const at = clock();
-    const found = await esplora.coinsOfEach(paths.map((path) => addressAt(key, path, network)));
     const seen = this.#seen.get(key.walletId) ?? new Map<string, Seen>();
     this.#seen.set(key.walletId, seen);
-    for (const [i, path] of paths.entries()) seen.set(path.join('/'), { tip, at, coins: found[i]!.map((coin) => ({ ...coin, path })) });
+    // A few at a time: to derive thousands of keys at once would keep this thread from signing.
+    for (let from = 0; from < paths.length; from += CHUNK) {
+      const some = paths.slice(from, from + CHUNK);
+      const addresses = some.map((path) => seen.get(path.join('/'))?.address ?? addressAt(key, path, network));
+      const at = clock();
+      const found = await esplora.coinsOfEach(addresses);
+      for (const [i, path] of some.entries())
+        seen.set(path.join('/'), { address: addresses[i]!, tip, at, coins: found[i]!.map((coin) => ({ ...coin, path })) });
+    }
   }
 }
