@@ -14,7 +14,7 @@ const GCD_BYTES: i32 = 5120;
 const QUOTIENT_BYTES: i32 = 16 * 232;
 /** Two results, and 16 powers of 16 bases, modulo the square of a digit. */
 const SHADOW_BYTES: i32 = 32 + 16 * 256;
-/** A residue modulo a factor or its square, of up to 184 words (N of 6144 bits with a factor of 256), and a product of two. */
+/** A residue modulo a factor or its square, of up to 192 words (factors of up to 3072 bits), and a product of two. */
 const SHORT_BYTES: i32 = 800;
 const LONG_BYTES: i32 = 1600;
 /** Two lanes of 122 digits of 8 bytes, or of twice 62, or of 232 digits of 4 bytes. */

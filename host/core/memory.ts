@@ -36,8 +36,7 @@ export class Memory {
   /** `bytes` of scratch, all zero, 16-aligned, until the end of the call. */
   take(bytes: number): number {
     const pointer = this.#top;
-    this.#top = pointer + align(bytes);
-    this.#reach(this.#top);
+    this.#top = this.#reach(pointer + align(bytes));
     return pointer;
   }
 
@@ -46,8 +45,7 @@ export class Memory {
     const free = this.#free.get(bytes)?.pop();
     if (free !== undefined) return free;
     const pointer = this.#permanent;
-    this.#permanent = this.#top = pointer + align(bytes);
-    this.#reach(this.#top);
+    this.#permanent = this.#top = this.#reach(pointer + align(bytes));
     return pointer;
   }
 
@@ -89,8 +87,10 @@ export class Memory {
     return bytes.fill(0, this.exports.scratch(), this.#permanent);
   }
 
-  #reach(end: number): void {
+  /** Memory up to `end`. When there is none, nothing has been taken yet, so that the end of the call can wipe what has. @throws RangeError by the engine */
+  #reach(end: number): number {
     const missing = end - this.exports.memory.buffer.byteLength;
     if (missing > 0) this.exports.memory.grow(Math.ceil(missing / 65536));
+    return end;
   }
 }

@@ -224,6 +224,30 @@ describe.each(['fma', 'extmul'] as KernelName[])('of a key, on kernel %s', (kern
     expect(residue.subarray(untouched.length).every((byte) => byte === 0)).toBe(true);
   });
 
+  it('leaves nothing either when there is no more memory to be had', () => {
+    const exports = instantiate(module);
+    let refuse = false;
+    const memory = {
+      get buffer() {
+        return exports.memory.buffer;
+      },
+      grow(pages: number): number {
+        if (refuse) throw new RangeError('no more memory');
+        return exports.memory.grow(pages);
+      },
+    } as WebAssembly.Memory;
+    const machine = new Machine({ ...exports, memory });
+    const evaluator = new Evaluator(machine);
+    const [p, q] = [2n ** 1279n - 1n, 2n ** 607n - 1n];
+    const operation = power(modN2({ n: p * q, p, q }), ...Array.from({ length: 16 }, () => [random(3700), random(128)] as const));
+    refuse = true;
+    expect(() => evaluator.evaluate([operation])).toThrow('no more memory');
+    const untouched = new Machine(instantiate(module)).residue();
+    expect(Buffer.compare(Buffer.from(machine.residue()), Buffer.from(untouched))).toBe(0);
+    refuse = false;
+    expect(evaluator.evaluate([operation])).toEqual([evaluateReference(operation)]);
+  });
+
   it('p⁻¹ and all that follows come out of the record as they went in', () => {
     // x ≡ 1 mod p and 0 mod q is q·(q⁻¹ mod p): wrong for any other inverse.
     for (const [, p, q] of shapes) expect(owner(p, q).recombine(false, 1n, 0n).value).toBe(q * modInv(q % p, p));

@@ -3,9 +3,16 @@ import { bitLength } from '../base/bytes.ts';
 import { hasFactors, MAX_TERMS, type Modulus, type Operation, type PaillierKey, type RingPedersenKey } from './types.ts';
 
 const MIN_BITS = 512;
-/** Of the factors of a key: the kernels are wrong, not slow, for moduli of less than a handful of digits. */
-const MIN_FACTOR_BITS = MIN_BITS / 2;
 const MAX_BITS = 6144;
+/**
+ * Of the factors of a key. The kernels are wrong, not slow, for moduli of less than a handful of digits; the squares of longer factors would not fit the areas of
+ * assembly/memory.ts.
+ */
+const MIN_FACTOR_BITS = MIN_BITS / 2;
+const MAX_FACTOR_BITS = MAX_BITS / 2;
+/** Numbers of unequal length are compared by it: no digit of a good factor is looked at. */
+const LEAST_FACTOR = 1n << BigInt(MIN_FACTOR_BITS - 1);
+const FACTORS_END = 1n << BigInt(MAX_FACTOR_BITS);
 
 /** Milliseconds of one thread a task should not exceed, so that signing work waits for refill work no longer than that. */
 const MAX_TASK = 12;
@@ -26,8 +33,9 @@ function checkModulus(name: string, n: bigint): void {
 
 function checkFactors(key: PaillierKey | RingPedersenKey): void {
   if (!hasFactors(key)) return;
-  const bits = Math.min(bitLength(key.p), bitLength(key.q));
-  if (bits < MIN_FACTOR_BITS) throw new RangeError(`a factor of a key has ${bits} bits; the core takes ${MIN_FACTOR_BITS} and more`);
+  const wrong = [key.p, key.q].find((factor) => factor < LEAST_FACTOR || factor >= FACTORS_END);
+  if (wrong === undefined) return;
+  throw new RangeError(`a factor of a key has ${bitLength(wrong)} bits; the core takes ${MIN_FACTOR_BITS} to ${MAX_FACTOR_BITS}`);
 }
 
 /** @throws RangeError naming what is wrong with the operation. */

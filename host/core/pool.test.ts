@@ -5,7 +5,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Unavailable } from '../base/errors.ts';
-import { commit, createCore, decrypt, encrypt, modN2, power, powerPublic, coprime, type Operation } from './index.ts';
+import { commit, createCore, decrypt, encrypt, modN, modN2, power, powerPublic, coprime, type Operation } from './index.ts';
 import { Pool } from './pool.ts';
 import { plan } from './plan.ts';
 import { evaluateReference } from './reference.ts';
@@ -55,7 +55,8 @@ describe('the core', () => {
       [power(n, ...Array.from({ length: 17 }, () => [1n, 1n] as const)), 'got 17'],
       [encrypt({ n: (1n << 3500n) | 1n }, 1n, 1n), 'N has 3501 bits; the core computes modulo N² up to 3072 bits of N'],
       [decrypt({ n: n + 1n, p: 3n, q: 5n }, 1n), 'N must be odd'],
-      [decrypt({ n, p: 3n, q: n / 3n }, 1n), 'a factor of a key has 2 bits; the core takes 256 and more'],
+      [decrypt({ n, p: 3n, q: n / 3n }, 1n), 'a factor of a key has 2 bits; the core takes 256 to 3072'],
+      [power(modN({ n: (2n ** 521n - 1n) * (2n ** 4253n - 1n), p: 2n ** 521n - 1n, q: 2n ** 4253n - 1n }), [3n, 5n]), 'has 4253 bits'],
       [commit({ n: 15n, s: 1n, t: 1n }, 1n, 1n), 'N̂ has 4 bits'],
       [coprime(10n, [3n]), 'n must be odd'],
     ];
