@@ -10,7 +10,7 @@ export { power, powerBytes } from './power';
 export { slide, slideBytes } from './sliding';
 export { combBuild, combBytes, combPower } from './comb';
 export { invert } from './gcd';
-export { ownerBytes, ownerExponent, ownerInit, ownerModuli, ownerPlaintext, ownerRecombine, ownerReduce } from './owner';
+export { ownerBytes, ownerContext, ownerExponent, ownerInit, ownerModuli, ownerPlaintext, ownerRecombine, ownerReduce } from './owner';
 
 /** First address the host may use, 16-aligned. */
 export function scratch(): usize {

@@ -5,7 +5,7 @@
  *
  * A *record* has the factors and what follows from them. The host keeps it as bytes and hands in a copy for each call. Every slot ends in zeros.
  */
-import { field } from './context';
+import { field, INVERSE as MINUS_INVERSE, PARTS, PLAIN as MODULI, WORDS_OF } from './context';
 import { addMaskedWords, divideExactly, multiplyWords, negateWords, nonZero, reciprocal, remainder, selectWords, shiftRight } from './divide';
 import { invert } from './gcd';
 import { FIRST, LONG, OTHER_WORDS, RESULT, SECOND, SHORT } from './memory';
@@ -180,6 +180,24 @@ export function ownerModuli(record: usize, target: usize, words: u32): void {
 }
 
 /**
+ * 1 when the moduli of a context that has served are p and q, or their squares, else 0. The check of an exponentiation does not see a context made of wrong ones,
+ * nor what its result is reduced by at the end.
+ */
+export function ownerContext(record: usize, context: usize): u32 {
+  const first = field(context, PARTS) == 2 ? SQUARE : PRIME;
+  const bytes = field(context, WORDS_OF) << 2;
+  let difference: u32 = 0;
+  for (let half: usize = 0; half < 2; half++) {
+    const n = field(context, MODULI) + half * bytes;
+    const own = slot(record, first + half);
+    for (let i: usize = 0; i < bytes; i += 4) difference |= load<u32>(n + i) ^ load<u32>(own + i);
+    // −n⁻¹·n = −1 mod 2^32.
+    difference |= load<u32>(context + (half << 2), MINUS_INVERSE) * load<u32>(n) + 1;
+  }
+  return 1 - ((difference | (0 - difference)) >>> 31);
+}
+
+/**
  * Exponents of the record in the words of `power`, that of q `stride` bytes after that of p: p (`which` = 0), p − 1 (1), q mod p − 1 (2), N⁻¹ mod p − 1 (3),
  * ((φ + 4)/8)² mod p − 1 (4). 0 when there is none.
  */
@@ -264,7 +282,7 @@ export function ownerRecombine(record: usize, squared: u32, halves: usize, words
  * nothing, and UNIT.
  */
 export function ownerPlaintext(record: usize, halves: usize, words: u32, target: usize): u32 {
-  let right = intact(record);
+  let right: u32 = 1;
   let unit: u32 = 1;
   for (let half: usize = 0; half < 2; half++) {
     const k = wordsOf(record, false, half);
@@ -290,5 +308,7 @@ export function ownerPlaintext(record: usize, halves: usize, words: u32, target:
   negateWords(LONG, <usize>words + 1, 0xffff_ffff);
   addMaskedWords(RESULT, LONG, <usize>words + 1, above);
   bytesFromWords(target, RESULT, <usize>words + 1);
+  // Last, for a record that was spoilt on the way.
+  right &= intact(record);
   return right * RIGHT + unit * UNIT;
 }

@@ -89,6 +89,14 @@ export function power(
     }
   }
 
+  // First, so that exponents and factor that change on the way do not go into both.
+  if (checked) {
+    for (let lane: usize = 0; lane < lanes; lane++) {
+      const factor = factors ? data + <usize>terms * perTerm + lane * length : 0;
+      expectPowers(context, lane, input, data + lane * perLane, length, terms, perTerm, words, lane ? negative1 : negative0, factor);
+    }
+  }
+
   memory.copy(accumulator, field(context, ONE), size);
   const top = <i32>((bits + width - 1) / width * width - width);
   for (let position = top; position >= 0; position -= width) {
@@ -111,12 +119,6 @@ export function power(
   if (factors) {
     take(context, chosen, data + <usize>terms * perTerm, length, shift, tables);
     multiply(context, accumulator, accumulator, chosen);
-  }
-  if (checked) {
-    for (let lane: usize = 0; lane < lanes; lane++) {
-      const factor = factors ? data + <usize>terms * perTerm + lane * length : 0;
-      expectPowers(context, lane, input, data + lane * perLane, length, terms, perTerm, words, lane ? negative1 : negative0, factor);
-    }
   }
   return exportNumber(context, input, accumulator, checked);
 }

@@ -26,6 +26,7 @@ const UNCOUNTED = new Set([
   'ownerBytes',
   'ownerInit',
   'ownerModuli',
+  'ownerContext',
   'ownerExponent',
   'ownerReduce',
   'ownerRecombine',

@@ -11,11 +11,14 @@ import { instantiate, type Exports, type KernelName } from './instance.ts';
 import { Machine, type Product } from './machine.ts';
 import { evaluateReference } from './reference.ts';
 import { chooseKernel } from './self-test.ts';
-import { commit, decrypt, encrypt, modN, modN2, power, powerPublic, type Operation } from './types.ts';
+import { commit, decrypt, encrypt, fourthRoot, modN, modN2, nthRoot, power, powerPublic, type Operation } from './types.ts';
 
 /** Where a context's header says that its constants begin, and where what is not used by the kernel begins (assembly/context.ts). */
 const MODULUS_AT = 32;
 const PLAIN_AT = 56;
+/** What results are reduced by when they leave: −N⁻¹ mod 2^32, beside N at PLAIN, and its length in words. */
+const INVERSE_AT = 24;
+const WORDS_AT = 16;
 
 const [p, q, hatP, hatQ] = (
   JSON.parse(readFileSync(new URL('../../fixtures/primes/safe-576.json', import.meta.url), 'utf8')) as { primes: string[] }
@@ -82,6 +85,32 @@ describe.each(['fma', 'extmul'] as KernelName[])('a bit turned over, on kernel %
     expect(wrong).toContain(true);
   });
 
+  it.each([
+    ['before the context is made', 'contextInit'],
+    ['before the exponentiation', 'power'],
+  ] as const)('in the moduli, %s: no result', (_, name) => {
+    const exports = instantiate(module);
+    const machine = new Machine({
+      ...exports,
+      contextInit: (context, lanes, parts, bits, moduli) => {
+        if (name === 'contextInit') turnOver(exports, moduli, lanes * 4 * Math.ceil(bits / 32));
+        exports.contextInit(context, lanes, parts, bits, moduli);
+      },
+      power: (context, ...rest) => {
+        const field = (at: number): number => new DataView(exports.memory.buffer).getUint32(context + at, true);
+        if (name === 'power' && randomInt(4) === 0) turnOver(exports, context + INVERSE_AT, 8);
+        else if (name === 'power') turnOver(exports, field(PLAIN_AT), 8 * field(WORDS_AT));
+        return exports.power(context, ...rest);
+      },
+    });
+    const evaluator = new Evaluator(machine);
+    const key = { n: p * q, p, q };
+    for (let run = 0; run < 20; run++) {
+      for (const operation of [power(modN(key), [random(key.n), random(key.n)]), powerPublic(modN2(key), [random(key.n), 5n])])
+        expect(outcome(() => evaluator.evaluate([operation]))).toContain('a fault of this machine has spoilt it');
+    }
+  });
+
   it('in any step of what the owner of a key computes', () => {
     const key = { n: p * q, p, q };
     const hatN = hatP * hatQ;
@@ -94,6 +123,8 @@ describe.each(['fma', 'extmul'] as KernelName[])('a bit turned over, on kernel %
       power(modN(key), [random(key.n), random(key.n)]),
       power(modN2(key), [c, -random(1n << 256n)], [c + key.n, random(1n << 768n)]),
       commit(setup, random(1n << 256n), -random(1n << 800n)),
+      nthRoot(key, random(key.n)),
+      fourthRoot(key, random(key.n)),
     ];
     for (const operation of operations) {
       const right = [evaluateReference(operation)];
@@ -134,9 +165,27 @@ describe('a bit turned over in the record of a key', () => {
     const operations =
       name === 'ownerPlaintext'
         ? [decrypt(key, c)]
-        : [power(modN(key), [3n, random(key.n)]), power(modN2(key), [c, 5n]), encrypt(key, 1n, 2n)];
+        : [power(modN(key), [3n, random(key.n)]), power(modN2(key), [c, 5n]), encrypt(key, 1n, 2n), nthRoot(key, 3n)];
     for (let run = 0; run < 20; run++) {
       for (const operation of operations) expect(typeof outcome(() => evaluator.evaluate([operation]))).toBe('string');
     }
+  });
+
+  it('while it is made: no key, and the next time a right one', () => {
+    const exports = instantiate(module);
+    let calls = 0;
+    const evaluator = new Evaluator(
+      new Machine({
+        ...exports,
+        ownerInit: (record, secrets, pWords, ...rest) => {
+          // p becomes another number, so that the record agrees with itself.
+          if (calls++ === 0) new Uint8Array(exports.memory.buffer)[secrets + 4 * pWords - 2]! ^= 4;
+          return exports.ownerInit(record, secrets, pWords, ...rest);
+        },
+      }),
+    );
+    const operation = power(modN(key), [random(key.n), random(key.n)]);
+    expect(outcome(() => evaluator.evaluate([operation]))).toContain('a fault of this machine has spoilt it');
+    expect(evaluator.evaluate([operation])).toEqual([evaluateReference(operation)]);
   });
 });

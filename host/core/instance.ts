@@ -39,6 +39,7 @@ export interface Exports extends Record<string, unknown> {
   ownerBytes(pWords: number, qWords: number, lambdaWords: number): number;
   ownerInit(record: number, secrets: number, pWords: number, qWords: number, lambdaWords: number): number;
   ownerModuli(record: number, target: number, words: number): void;
+  ownerContext(record: number, context: number): number;
   ownerExponent(record: number, which: number, target: number, stride: number, words: number): number;
   ownerReduce(
     record: number,

@@ -8,7 +8,7 @@
  * A result that is wrong in one half shows the factors. Every exponentiation is checked against the same one modulo the square of a digit
  * (assembly/shadow.ts), and the recombination by its second residue, before anything comes out.
  */
-import { bitLength } from '../base/bytes.ts';
+import { bitLength, equalBytes } from '../base/bytes.ts';
 import { invariant } from '../base/errors.ts';
 import { mod, paddedBits, windowFor, wordsOf } from './integers.ts';
 import type { Machine } from './machine.ts';
@@ -74,7 +74,7 @@ const KEYS = 16;
 export class Owner {
   readonly #machine: Machine;
   readonly #memory: Memory;
-  readonly #keys = new Recent<bigint, Kept>(KEYS);
+  readonly #keys = new Recent<bigint, Kept>(KEYS, ({ record }) => record.fill(0));
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -178,20 +178,31 @@ export class Owner {
 
   #make({ n, p, q }: Factored, lambda: bigint): Kept {
     if (p * q !== n) throw new RangeError('the factors p and q of a key do not multiply to its n: check the key');
-    const words = [p, q, lambda].map(wordsOf) as [number, number, number];
+    const record = this.#record(p, q, lambda);
+    // Its sum does not tell what was wrong from the beginning, and every result would be wrong in one half.
+    invariant(
+      equalBytes(record, this.#record(p, q, lambda)),
+      'the record of a key made twice is the same: a fault of this machine has spoilt it',
+    );
+    return { p, q, lambda, record, bits: Math.max(bitLength(p), bitLength(q)) };
+  }
+
+  #record(...numbers: [p: bigint, q: bigint, lambda: bigint]): Uint8Array {
+    const words = numbers.map(wordsOf) as [number, number, number];
+    if (words[2] > words[0] + words[1]) throw new RangeError('λ of a set-up is longer than its N̂: check the key');
     const { exports } = this.#memory;
     return this.#memory.scratch(() => {
       const size = exports.ownerBytes(...words);
       const record = this.#memory.take(size);
       const secrets = this.#memory.take(4 * (words[0] + words[1] + words[2]));
       let at = secrets;
-      for (const [i, value] of [p, q, lambda].entries()) {
+      for (const [i, value] of numbers.entries()) {
         this.#memory.write(at, value, 4 * words[i]!);
         at += 4 * words[i]!;
       }
       if (exports.ownerInit(record, secrets, ...words) !== 1)
         throw new RangeError('the factors p and q of a key must be coprime: check the key');
-      return { p, q, lambda, record: this.#memory.bytes(record, size).slice(), bits: Math.max(bitLength(p), bitLength(q)) };
+      return this.#memory.bytes(record, size).slice();
     });
   }
 
@@ -249,7 +260,7 @@ export class Owner {
     }
     const area = this.#memory.take(exports.powerBytes(context, terms.length, width));
     const flags = [signed, secret, factor !== undefined, true, true].map(Number) as [number, number, number, number, number];
-    const right = exports.power(context, input, area, terms.length, words, width, ...flags);
+    const right = exports.power(context, input, area, terms.length, words, width, ...flags) & exports.ownerContext(record, context);
     invariant(right === 1, 'an exponentiation agrees with its check: a fault of this machine has spoilt it');
     return input;
   }
