@@ -3,6 +3,7 @@ import { Unavailable } from '../base/errors.ts';
 import type { AddressCounterRow } from '../storage/records/addresses.ts';
 import type { Records } from '../storage/records/index.ts';
 import { AddressBook, MAX_ADDRESSES, MAX_AHEAD, MAX_HOURLY } from './address-book.ts';
+import { believed } from './addresses.ts';
 
 async function bookOf(rows: readonly AddressCounterRow[] = []) {
   const world = { now: 0, down: false, raised: [] as (AddressCounterRow & { by: string })[] };
@@ -39,7 +40,7 @@ describe('the book of addresses', () => {
   });
 
   test('bounds how far ahead, how many in an hour for one node, and how many for a wallet', async () => {
-    const { book, world, wish } = await bookOf([{ wallet_id: 'wallet', account: 9, chain: 0, next: MAX_ADDRESSES - 3_500 }]);
+    const { world, wish } = await bookOf([{ wallet_id: 'wallet', account: 9, chain: 0, next: MAX_ADDRESSES - 3_500 }]);
     expect(await wish(1, MAX_AHEAD + 1)).toBe('ahead');
     expect(await wish(1, MAX_AHEAD)).toBe('accepted');
     expect(await wish(2, MAX_HOURLY - MAX_AHEAD - 1)).toBe('often');
@@ -51,11 +52,31 @@ describe('the book of addresses', () => {
     expect(await wish(3, 1)).toBe('accepted');
     expect(await wish(4, MAX_AHEAD)).toBe('accepted');
     expect(await wish(5, MAX_AHEAD, 'node-3')).toBe('many');
-    // Change is part of payments that are approved anyway: neither the hour nor the wallet's number stops it.
-    expect(await book.change('wallet', 5, MAX_AHEAD, 'node-2')).toBe(true);
-    expect(await book.change('wallet', 5, 2 * MAX_AHEAD + 2, 'node-2')).toBe(false);
-    expect(await book.change('wallet', 5, 0, 'node-2')).toBe(true);
-    expect(book.next('wallet', 5, 1)).toBe(MAX_AHEAD + 1);
+  });
+
+  test('bounds change by what one node has taken for payments that were not made, however it skips', async () => {
+    const { book, world } = await bookOf();
+    const change = (index: number, from = 'node-2') => book.change('wallet', { account: 5, index }, from);
+    expect(await change(MAX_AHEAD + 1)).toBe('ahead');
+    expect(await change(MAX_AHEAD)).toBe('accepted');
+    expect(await change(0)).toBe('accepted');
+    expect(await change(MAX_HOURLY)).toBe('often');
+    expect(await change(MAX_HOURLY - 1)).toBe('accepted');
+    expect(await change(MAX_HOURLY)).toBe('often');
+    expect(book.next('wallet', 5, 1)).toBe(MAX_HOURLY);
+    // Nobody else pays for it, and a payment that is signed gives back what it took.
+    expect(await change(MAX_HOURLY, 'node-3')).toBe('accepted');
+    await book.paid('wallet', { account: 5, index: MAX_HOURLY - 1 }, 'node-2');
+    expect(await change(MAX_HOURLY + 1)).toBe('accepted');
+    expect(world.raised.at(-1)).toMatchObject({ chain: 1, next: MAX_HOURLY + 2, by: 'node-2' });
+  });
+
+  test('looks at the change of a payment that is signed, approved here or not', async () => {
+    const { book, world } = await bookOf();
+    await book.paid('wallet', { account: 5, index: 3 }, 'node-2');
+    await book.paid('wallet', { account: 5, index: 1 }, 'node-2');
+    expect(world.raised).toEqual([{ wallet_id: 'wallet', account: 5, chain: 1, next: 4, by: 'node-2' }]);
+    expect(book.paths('wallet')).toHaveLength(4);
   });
 
   test('catches up only forwards, and not beyond what a wallet may have', async () => {
@@ -70,5 +91,22 @@ describe('the book of addresses', () => {
       { account: 2, chain: 1, next: 7 },
     ]);
     expect(await wish(1, 49)).toBe('taken');
+  });
+});
+
+describe('claims about the addresses in use', () => {
+  const names = (n: number) => Array.from({ length: n }, (_, i) => `node-${i + 1}`);
+  const claimed = (...nexts: (number | undefined)[]) =>
+    new Map(nexts.map((next, i) => [`node-${i + 2}`, next === undefined ? undefined : [{ account: 1, chain: 0, next }]]));
+  const nextsOf = (counters: readonly { next: number }[]) => counters.map(({ next }) => next);
+
+  test('are believed when one of those who make them, or claim more, must be honest', () => {
+    // n = 5, f = 1
+    expect(nextsOf(believed(claimed(9_000, 5, 4, undefined), names(5), names(5)))).toEqual([5]);
+    expect(nextsOf(believed(claimed(9_000, undefined, undefined, undefined), names(5), names(5)))).toEqual([]);
+    // Three of seven hold the key, and f = 2 of seven: the two others are all that can be asked.
+    expect(nextsOf(believed(claimed(5, 5), names(7), names(3)))).toContain(5);
+    // Two of three in a cluster of five: f = 1 as before.
+    expect(nextsOf(believed(claimed(9_000, 5), names(5), names(3)))).toEqual([5]);
   });
 });

@@ -2,7 +2,8 @@
  * Which addresses of each wallet are in use: for every account and chain a counter, below which all are looked at. It is durable at each node and believed
  * by none: whoever reads it computes the addresses from the key.
  *
- * A node that asks for addresses, honest or not, is bounded: how far ahead it may go, how many in an hour, and how many a wallet has.
+ * A node that asks for addresses, honest or not, is bounded: how far ahead it may go, how many in an hour, and how many a wallet has. Change is bounded by
+ * what was taken for payments that did not come about: those that did were approved by a quorum.
  */
 import { CHANGE, RECEIVE, type WalletPath } from '../bitcoin/paths.ts';
 import type { NodeId } from '../mesh/types.ts';
@@ -21,6 +22,13 @@ const HOUR_MS = 60 * 60_000;
 /** What becomes of the wish for an index: `taken` by an earlier one, too far `ahead`, too `many` in the wallet, too `often` by this node. */
 export type Verdict = 'accepted' | 'taken' | 'ahead' | 'many' | 'often';
 
+/** Addresses that a node has taken, and when; for change, of which payment. */
+interface Taken {
+  readonly at: number;
+  readonly count: number;
+  readonly change?: string;
+}
+
 export interface Counter {
   readonly account: number;
   readonly chain: number;
@@ -28,11 +36,14 @@ export interface Counter {
 }
 
 const nameOf = (account: number, chain: number): string => `${account}/${chain}`;
+const changeName = (walletId: string, account: number, index: number): string => `${walletId}/${account}/${index}`;
 
 export class AddressBook {
   readonly #counters = new Map<string, Map<string, Counter>>();
   /** What each node has taken lately. */
-  readonly #taken = new Map<NodeId, { readonly at: number; readonly count: number }[]>();
+  readonly #taken = new Map<NodeId, Taken[]>();
+  /** What each has taken lately as change of payments that are not signed. */
+  readonly #unused = new Map<NodeId, Taken[]>();
   /** Changes of one wallet, one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
@@ -78,19 +89,31 @@ export class AddressBook {
       if (index > next + MAX_AHEAD) return 'ahead';
       const added = index + 1 - next;
       if (this.#total(walletId, RECEIVE) + added > MAX_ADDRESSES) return 'many';
-      if (!this.#spend(from, added)) return 'often';
+      if (!this.#spend(this.#taken, from, { count: added })) return 'often';
       await this.#raise({ wallet_id: walletId, account, chain: RECEIVE, next: index + 1 }, from);
       return 'accepted';
     });
   }
 
-  /** Change of a payment that this node is about to approve. Durable when it resolves; false for one that is too far ahead. */
-  change(walletId: string, account: number, index: number, from: NodeId): Promise<boolean> {
+  /** Change of a payment that this node is about to approve. Durable when it resolves with `accepted`. */
+  change(walletId: string, { account, index }: { account: number; index: number }, from: NodeId): Promise<Verdict> {
     return inTurn(this.#turns, walletId, async () => {
       const next = this.next(walletId, account, CHANGE);
-      if (index > next + MAX_AHEAD) return false;
-      if (index >= next) await this.#raise({ wallet_id: walletId, account, chain: CHANGE, next: index + 1 }, from);
-      return true;
+      if (index > next + MAX_AHEAD) return 'ahead';
+      if (index < next) return 'accepted';
+      if (!this.#spend(this.#unused, from, { count: index + 1 - next, change: changeName(walletId, account, index) })) return 'often';
+      await this.#raise({ wallet_id: walletId, account, chain: CHANGE, next: index + 1 }, from);
+      return 'accepted';
+    });
+  }
+
+  /** The payment of `from` with this change is signed: whether or not this node approved it, its coin is the wallet's. */
+  paid(walletId: string, { account, index }: { account: number; index: number }, from: NodeId): Promise<void> {
+    return inTurn(this.#turns, walletId, async () => {
+      const name = changeName(walletId, account, index);
+      this.#unused.set(from, (this.#unused.get(from) ?? []).filter(({ change }) => change !== name)); // prettier-ignore
+      if (index >= this.next(walletId, account, CHANGE))
+        await this.#raise({ wallet_id: walletId, account, chain: CHANGE, next: index + 1 }, from);
     });
   }
 
@@ -120,12 +143,12 @@ export class AddressBook {
     this.#counters.set(walletId, counters);
   }
 
-  #spend(node: NodeId, count: number): boolean {
+  #spend(taken: Map<NodeId, Taken[]>, node: NodeId, { count, ...what }: Omit<Taken, 'at'>): boolean {
     const now = this.context.clock();
-    const recent = (this.#taken.get(node) ?? []).filter(({ at }) => at > now - HOUR_MS);
-    this.#taken.set(node, recent);
+    const recent = (taken.get(node) ?? []).filter(({ at }) => at > now - HOUR_MS);
+    taken.set(node, recent);
     if (recent.reduce((sum, entry) => sum + entry.count, count) > MAX_HOURLY) return false;
-    recent.push({ at: now, count });
+    recent.push({ at: now, count, ...what });
     return true;
   }
 }

@@ -19,11 +19,17 @@ import type { AddressInfo, DescriptorInfo } from './types.ts';
 const addressMethod = method('address.issue', addressRequest, addressResponse);
 const countersMethod = method('address.counters', countersRequest, countersResponse);
 
-/** Indices that are tried for one request, when others take them first. */
-const MAX_TRIES = 10;
+/** Indices that are tried for one request, when others take them first: so often with the same node as the first that is asked, */
+const TRIES_WITH_ONE = 4;
+/** and with so many more nodes than may be lying. */
+const MORE_FIRSTS = 3;
 const ANSWER_MS = 5_000;
+/** For all that one node says about a wallet: one that answers slowly holds up no other. */
+const COUNTERS_MS = 3_000;
 const FIRST_LOOK_MS = 200;
 const LOOK_MS = 2_000;
+/** Counters are asked for again after this long: what was given out or paid while this node was linked, but did not hear of it, is found by this. */
+const REFRESH_MS = 10 * 60_000;
 
 interface Answer {
   readonly node: NodeId;
@@ -34,8 +40,10 @@ interface Answer {
 export class Addresses {
   /** Requests of one account at this node, one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
-  /** Keys whose counters are those of the others, as wallet and epoch, until a link comes up. */
-  readonly #current = new Set<string>();
+  /** Keys whose counters are those of the others, as wallet and epoch, and since when; until a link comes up. */
+  readonly #current = new Map<string, number>();
+  /** Of each key that others were asked about since the start. */
+  readonly #informed = new Map<string, Promise<unknown>>();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> = Promise.resolve();
 
@@ -120,14 +128,18 @@ export class Addresses {
   }
 
   async #fresh(key: WalletKey, account: number): Promise<number> {
-    let index = this.book.next(key.walletId, account, RECEIVE);
-    for (let attempt = 0; attempt < MAX_TRIES && index <= MAX_STEP; attempt++) {
-      const answers = await this.#ask(key, account, index, 'fresh');
-      if (this.#noted(key, answers)) return index;
-      if (!answers.some(({ verdict }) => verdict === 'taken')) throw this.#unable(key, account, answers);
-      // As far as somebody honest is, and not beyond what others would accept: one that names a high number moves nobody.
-      const nexts = answers.map(({ next }) => next).sort((a, b) => b - a);
-      index = Math.min(Math.max(index + 1, nexts[tolerated(key.share.n)] ?? 0), index + MAX_AHEAD);
+    const next = () => this.book.next(key.walletId, account, RECEIVE);
+    await this.#inform(key);
+    for (let lead = 0; lead < tolerated(key.share.n) + MORE_FIRSTS; lead++) {
+      let index = next();
+      for (let attempt = 0; attempt < TRIES_WITH_ONE && index <= MAX_STEP; attempt++) {
+        const answers = await this.#ask(key, { account, index, purpose: 'fresh' }, lead);
+        if (this.#noted(key, answers)) return index;
+        if (!answers.some(({ verdict }) => verdict === 'taken')) throw this.#unable(key, account, answers);
+        // As far as somebody honest is, and not beyond what others would accept: one that names a high number moves nobody.
+        const nexts = answers.map((answer) => answer.next).sort((a, b) => b - a);
+        index = Math.min(Math.max(index + 1, next(), nexts[tolerated(key.share.n)] ?? 0), index + MAX_AHEAD);
+      }
     }
     throw new Unavailable('mesh', 'other nodes took every index that was tried', 'ask again');
   }
@@ -139,22 +151,24 @@ export class Addresses {
       const message = `index ${index} is more than ${MAX_AHEAD} above the ${next} addresses of account ${account} that are in use`;
       throw new Refusal('address_ahead', 'index', message, `ask for ${next + MAX_AHEAD} at most, then for the next`, 422);
     }
-    const answers = await this.#ask(key, account, index, 'watch');
+    const answers = await this.#ask(key, { account, index, purpose: 'watch' });
     if (!this.#noted(key, answers)) throw this.#unable(key, account, answers);
     return index;
   }
 
   /**
    * Asks the committee. The first member that can be reached is asked before the others: of two nodes that want the same index one is turned away there,
-   * and the other finds nobody who has noted it for somebody else.
+   * and the other finds nobody who has noted it for somebody else. One that turns everybody away is passed over: `lead` counts from it.
    */
-  async #ask(key: WalletKey, account: number, index: number, purpose: 'fresh' | 'watch'): Promise<Answer[]> {
+  async #ask(key: WalletKey, wish: { account: number; index: number; purpose: 'fresh' | 'watch' }, lead = 0): Promise<Answer[]> {
     const { context } = this;
     const reachable = online(context);
-    const [first, ...others] = key.committee.filter((node) => reachable.has(node));
+    const linked = key.committee.filter((node) => reachable.has(node));
+    const first = linked[lead % linked.length]!;
+    const others = linked.filter((node) => node !== first);
     const ask = async (node: NodeId): Promise<Answer[]> => {
       try {
-        const request = { walletId: key.walletId, account, index, purpose };
+        const request = { walletId: key.walletId, ...wish };
         return [{ node, ...(await context.calls.call(node, addressMethod, request, { timeoutMs: ANSWER_MS })) }];
       } catch (error) {
         // It counts as missing, unless it is this node: then there is no address.
@@ -163,7 +177,7 @@ export class Addresses {
         return [];
       }
     };
-    const before = await ask(first!);
+    const before = await ask(first);
     if (before.some(({ verdict }) => verdict === 'taken')) return before;
     return [...before, ...(await Promise.all(others.map(ask))).flat()];
   }
@@ -213,38 +227,53 @@ export class Addresses {
   }
 
   async #look(): Promise<void> {
-    for (const { walletId, state, share } of this.keyring.keys()) {
-      const name = `${walletId}/${share.epoch}`;
-      if (state !== 'active' || this.#current.has(name)) continue;
-      this.#current.add(name);
-      if (!(await this.#catchUp(walletId))) this.#current.delete(name);
+    for (const key of this.keyring.keys()) {
+      const name = nameOf(key);
+      const now = this.context.clock();
+      if (key.state !== 'active' || (this.#current.get(name) ?? -Infinity) > now - REFRESH_MS) continue;
+      // Before it begins: a link that comes up meanwhile takes it out again.
+      this.#current.set(name, now);
+      const all = await this.#catchUp(key).catch((error: unknown) => {
+        this.context.logger.warn({ wallet_id: key.walletId, error }, 'could not take over the addresses in use');
+        return false;
+      });
+      if (!all) this.#current.delete(name);
     }
+  }
+
+  /**
+   * Asks the others about a key, once: before that this node proposes no index. A new member of a committee has no counters of its own, and if all are
+   * new, nobody else turns it away.
+   */
+  #inform(key: WalletKey): Promise<unknown> {
+    const name = nameOf(key);
+    const known = this.#informed.get(name);
+    if (known !== undefined) return known;
+    const informed = this.#catchUp(key);
+    this.#informed.set(name, informed);
+    informed.catch(() => this.#informed.delete(name));
+    return informed;
   }
 
   /** Whether all nodes that are linked have answered. All of the cluster are asked: the old nodes of a wallet know its addresses too. */
-  async #catchUp(walletId: string): Promise<boolean> {
+  async #catchUp({ walletId, committee }: WalletKey): Promise<boolean> {
     const { context } = this;
+    const { members, self } = context;
     const reachable = online(context);
-    const asked = context.members.filter((node) => node !== context.self && reachable.has(node));
-    const claims = await Promise.all(asked.map((node) => this.#countersOf(node, walletId)));
-    const byName = new Map<string, Counter[]>();
-    for (const counter of claims.flatMap((claim) => claim ?? [])) {
-      const name = `${counter.account}/${counter.chain}`;
-      byName.set(name, [...(byName.get(name) ?? []), counter]);
-    }
-    // The (f + 1)-th largest of the claims: one of those above it, or its author, is honest.
-    const believed = [...byName.values()].flatMap((said) => said.sort((a, b) => b.next - a.next).slice(tolerated(context.members.length)).slice(0, 1)); // prettier-ignore
-    await this.book.catchUp(walletId, believed, context.self);
-    return claims.every((claim) => claim !== undefined);
+    const asked = members.filter((node) => node !== self && reachable.has(node));
+    const claims = new Map(await Promise.all(asked.map(async (node) => [node, await this.#countersOf(node, walletId)] as const)));
+    await this.book.catchUp(walletId, believed(claims, members, committee), self);
+    return [...claims.values()].every((claim) => claim !== undefined);
   }
 
-  /** Each counter once; undefined when the node does not answer, or contradicts itself. */
+  /** Each counter once; undefined when the node does not tell all of them in time. */
   async #countersOf(node: NodeId, walletId: string): Promise<Counter[] | undefined> {
     const { context } = this;
     const counters = new Map<string, Counter>();
+    const signal = AbortSignal.timeout(COUNTERS_MS);
     try {
       for (let from = 0; ; from += MAX_COUNTERS) {
-        const page = await context.calls.call(node, countersMethod, { walletId, from }, { timeoutMs: ANSWER_MS });
+        const page = await context.calls.call(node, countersMethod, { walletId, from }, { timeoutMs: COUNTERS_MS, signal });
         for (const counter of page.counters) counters.set(`${counter.account}/${counter.chain}`, counter);
         // Every counter has an address at least.
         if (page.counters.length < MAX_COUNTERS || from >= 2 * MAX_ADDRESSES) return [...counters.values()];
@@ -254,4 +283,27 @@ export class Addresses {
       return undefined;
     }
   }
+}
+
+const nameOf = ({ walletId, share }: WalletKey): string => `${walletId}/${share.epoch}`;
+
+/**
+ * What may be believed of the claims: of each counter the (f + 1)-th largest, because one of those above it, or its author, is honest. f is that of the
+ * cluster; where the nodes that know the wallet are too few for it, as in a large cluster with a small committee, that of the committee.
+ */
+export function believed(
+  claims: ReadonlyMap<NodeId, readonly Counter[] | undefined>,
+  members: readonly NodeId[],
+  committee: readonly NodeId[],
+): Counter[] {
+  const small = committee.length - 1 <= tolerated(members.length);
+  return [members, ...(small ? [committee] : [])].flatMap((electorate) => {
+    const said = new Map<string, Counter[]>();
+    for (const counter of electorate.flatMap((node) => claims.get(node) ?? [])) {
+      const name = `${counter.account}/${counter.chain}`;
+      said.set(name, [...(said.get(name) ?? []), counter]);
+    }
+    const f = tolerated(electorate.length);
+    return [...said.values()].flatMap((counters) => counters.sort((a, b) => b.next - a.next).slice(f, f + 1));
+  });
 }

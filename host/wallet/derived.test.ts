@@ -1,8 +1,9 @@
 /** Addresses below a wallet's key: who gives them out, who looks at them, and how they are paid from. */
 import { createHmac } from 'node:crypto';
 import * as ecc from '@bitcoinerlab/secp256k1';
+import { secp256k1 } from '@noble/curves/secp256k1.js';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
-import { bigintToBytes, hex } from '../base/bytes.ts';
+import { bigintToBytes, bytesToBigint, fromHex, hex } from '../base/bytes.ts';
 import { encode } from '../base/codec.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
@@ -10,9 +11,11 @@ import { addressOf } from '../bitcoin/address.ts';
 import { decodeExtendedKey, descriptorChecksum } from '../bitcoin/descriptor.ts';
 import { networks, payments, Transaction } from '../bitcoin/library.ts';
 import { paymentIntent, unsignedPayment, type UnsignedPayment } from '../bitcoin/payment.ts';
-import { buildPayment } from '../bitcoin/transaction.ts';
+import { walletScript } from '../bitcoin/scripts.ts';
+import { sighash } from '../bitcoin/sighash.ts';
+import { attachEcdsa, buildPayment, finalize } from '../bitcoin/transaction.ts';
 import { deriveShare } from '../frost/derive.ts';
-import { signedProposal, signProposal } from '../consensus/proposal.ts';
+import { proposalId, signedProposal, signProposal } from '../consensus/proposal.ts';
 import { vote as voteCodec } from '../consensus/vote.ts';
 import { decode } from '../base/codec.ts';
 import { ENTRY_KINDS } from '../storage/vault.ts';
@@ -21,6 +24,7 @@ import { Child } from '../curve/bip32.ts';
 import { scriptOf } from './accounts.ts';
 import { Keyring, type WalletKey } from './keyring.ts';
 import { paymentProposal, type SignRequest } from './messages.ts';
+import { signedMethod } from './notices.ts';
 import { inState, RECIPIENT, startCluster, until, type TestCluster, type TestNode } from './testing/cluster.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
 import { proposeMethod } from './voting.ts';
@@ -124,6 +128,12 @@ describe('an address', () => {
     expect(given.map(({ index }) => index).sort()).toEqual([0, 1, 2, 3, 4, 5]);
   });
 
+  test('is given out although the member that is asked first turns everybody away', async () => {
+    nodes[0].misbehaves.set('address.issue', () => Promise.resolve({ verdict: 'taken', next: 0 }));
+    expect(await nodes[1].service.newAddress(ecdsa, { account: 33 })).toMatchObject({ index: 0 });
+    expect(await nodes[2].service.newAddress(ecdsa, { account: 33 })).toMatchObject({ index: 1 });
+  });
+
   test('of a given index is looked at with all before it; far ahead, or without a quorum, it is refused', async () => {
     expect(await nodes[0].service.newAddress(ecdsa, { account: 31, index: 4 })).toMatchObject({ path: 'm/31/0/4' });
     for (const node of nodes) expect(await next(node, ecdsa, 31)).toBe(5);
@@ -211,6 +221,50 @@ describe('a payment from addresses below the key and from the own one', () => {
     const asked = nodes.flatMap((node, i) => node.asked.slice(at[i]).filter(({ method }) => method === 'payment.sign'));
     expect(asked.map(({ request }) => (request as SignRequest).commitments.length)).not.toContain(2);
     await expectPaths(third, frost, ['', '3/0/2']);
+  });
+
+  test('is found by a node that voted against it, and its change is looked at there', async () => {
+    await fund(frost);
+    const { policy } = nodes[2];
+    nodes[2].policy = { ...policy, maxPayment: 1n };
+    const payment = await confirmed(await nodes[0].service.send(frost, to(75_000)));
+    nodes[2].policy = policy;
+    const [balance, other] = await Promise.all([nodes[2].service.balance(frost), nodes[0].service.balance(frost)]);
+    expect(balance).toEqual(other);
+    expect((await nodes[2].service.votes(payment.tx_id)).votes).toContainEqual(
+      expect.objectContaining({ node_id: 'node-3', value: 'reject' }),
+    );
+  });
+
+  test('of other keys is no payment of the wallet, whoever has signed it', async () => {
+    const secret = systemRandom.bytes(32);
+    const mallory = walletScript('p2wpkh', secp256k1.getPublicKey(secret));
+    await cluster.fund(addressOf(mallory.script, 'regtest'), 50_000);
+    const { context, identity, calls } = nodes[0];
+    const coins = await context.esplora.coinsOf(addressOf(mallory.script, 'regtest'));
+    const intent = { recipients: [{ address: RECIPIENT, amount: 20_000n }], metadata: undefined, feeRate: 2_000n };
+    const payment = buildPayment({ wallet: mallory, network: 'regtest', intent, coins, policy: context.policy });
+    const txId = crypto.randomUUID();
+    const payload = encode(paymentProposal, { txId, intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, payment), signers: [], presignatures: [] }); // prettier-ignore
+    const now = context.clock();
+    const signed = signProposal(identity, { version: 1, clusterId: context.clusterId, proposer: 'node-1', kind: 'payment', walletId: ecdsa, payload, createdAt: now, expiresAt: now + 60_000, nonce: systemRandom.bytes(32) }); // prettier-ignore
+    const { vote } = await calls.call('node-2', proposeMethod, { proposal: encode(signedProposal, signed) });
+    expect(decode(voteCodec, vote)).toMatchObject({ value: 'reject' });
+
+    const compact = secp256k1.sign(sighash(payment, 0), secret, { prehash: false, lowS: true });
+    const [r, s] = [compact.slice(0, 32), compact.slice(32)].map(bytesToBigint) as [bigint, bigint];
+    const { hex: raw } = finalize(payment, [attachEcdsa(payment, 0, { r, s }, secp256k1.getPublicKey(secret))]);
+    const notice = {
+      proposal: proposalId(signed.proposal),
+      raw: fromHex(raw),
+      mode: 'interactive' as const,
+      signers: ['node-1', 'node-2'],
+    };
+    await expect(calls.call('node-2', signedMethod, notice)).rejects.toMatchObject({ code: 'notice_refused' });
+    // Nor when it is on the chain.
+    await context.esplora.broadcast(raw);
+    await cluster.mine();
+    expect((await nodes[1].service.transaction(txId)).raw).toBeNull();
   });
 
   test('is voted against when its change is so far ahead that nobody would find it, and when a path is not that of the coin', async () => {

@@ -75,11 +75,11 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   const ceremonies = new Ceremonies(context, keyring, pools, standing);
   const voting = new Voting(context, keyring, ledger, pending, openings, book);
   const signer = new Signer(context, keyring, ledger, pending, voting, openings, nonces);
-  const notices = new Notices(context, ledger, pending);
+  const notices = new Notices(context, keyring, ledger, pending, book);
   const attempts = new Attempts(context, ledger, pending, openings, nonces, signer, standing);
   const builder = new Builder(context, book, holdings);
   const payments = new Payments(context, keyring, ledger, pending, voting, attempts, notices, pools, nonces, standing, builder, openings);
-  const watcher = new Watcher(context, ledger, payments, pending);
+  const watcher = new Watcher(context, ledger, payments, notices, pending);
   const refill = new Refill(context, keyring, pools, ceremonies, standing);
   const prepared = new PreparedKeys(context, keyring, ceremonies);
   const switches = await KeySwitches.open(context, keyring, pools, ceremonies, nonces);

@@ -1,12 +1,16 @@
 /** What a coordinator tells the committee about a payment that was voted on: the signed transaction, or that there will be none. */
-import { hex } from '../base/bytes.ts';
+import { equalBytes, hex } from '../base/bytes.ts';
 import { Refusal } from '../base/errors.ts';
 import { Transaction } from '../bitcoin/library.ts';
+import { isWalletPath } from '../bitcoin/paths.ts';
 import type { UnsignedPayment } from '../bitcoin/payment.ts';
 import { finalize, type SignedPayment } from '../bitcoin/transaction.ts';
 import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
+import { scriptOf } from './accounts.ts';
+import type { AddressBook } from './address-book.ts';
 import type { WalletContext } from './context.ts';
+import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { abandonNotice, accepted, signedNotice } from './messages.ts';
 import type { Pending, PendingPayments } from './pending.ts';
@@ -16,10 +20,11 @@ export const abandonMethod = method('payment.abandoned', abandonNotice, accepted
 
 /**
  * The signed transaction in `raw`, if it is exactly `payment` with signatures that hold; else undefined. Whoever brings it need not be trusted: the
- * signatures of the wallet's key are the proof.
+ * signatures of the wallet's keys are the proof, so a payment of other keys, which this node has voted against, is none.
  */
-export function signedFrom(payment: UnsignedPayment, raw: Uint8Array): SignedPayment | undefined {
+export function signedFrom(payment: UnsignedPayment, key: WalletKey, raw: Uint8Array): SignedPayment | undefined {
   try {
+    if (!isOf(key, payment)) return undefined;
     const { ins } = Transaction.fromBuffer(raw);
     const signed = finalize(
       payment,
@@ -31,11 +36,24 @@ export function signedFrom(payment: UnsignedPayment, raw: Uint8Array): SignedPay
   }
 }
 
+/** Whether all inputs, and the change, are locked to the keys that their paths say. */
+function isOf(key: WalletKey, { inputs, outputs, changeIndex, changePath }: UnsignedPayment): boolean {
+  const change = changeIndex === undefined ? changePath.length === 0 && [] : [{ script: outputs[changeIndex]?.script, path: changePath }];
+  return (
+    change !== false &&
+    [...inputs, ...change].every(
+      ({ script, path }) => script !== undefined && isWalletPath(path) && equalBytes(script, scriptOf(key, path).script),
+    )
+  );
+}
+
 export class Notices {
   constructor(
     private readonly context: WalletContext,
+    private readonly keyring: Keyring,
     private readonly ledger: Ledger,
     private readonly pending: PendingPayments,
+    private readonly book: AddressBook,
   ) {}
 
   serve(): void {
@@ -44,7 +62,7 @@ export class Notices {
     calls.serve(signedMethod, async (from, { proposal, raw, mode, signers }) => {
       const pending = this.#of(from, proposal);
       // The transaction is checked against the payment this node voted on: same id, and every signature holds.
-      const signed = signedFrom(pending.payment, raw);
+      const signed = signedFrom(pending.payment, pending.key, raw);
       if (signed === undefined) {
         context.logger.warn({ tx_id: pending.txId, node: from }, 'told a transaction that is not the one that was voted on');
         throw new Refusal(
@@ -78,7 +96,8 @@ export class Notices {
     timings = {},
   ): Promise<void> {
     const { ledger } = this;
-    const { txId } = pending;
+    const { txId, payment, key, proposal } = pending;
+    await this.#paid(key.walletId, payment, proposal.proposer);
     const change = { raw: signed.hex, vsize: signed.vsize, signing_mode: mode, signers, timings };
     if ((await ledger.apply(txId, 'signed', change)) === undefined) {
       // A node that was not asked to sign, or has not heard the quorum: what was told proves both.
@@ -86,6 +105,22 @@ export class Notices {
       await ledger.apply(txId, 'signed', change);
     }
     this.pending.remove(pending.id);
+  }
+
+  /**
+   * The same of a payment that other nodes have finished, as this node's backend shows it. A node that has no share of the wallet any more looks after
+   * none of its payments.
+   */
+  async found(walletId: string, payment: UnsignedPayment, raw: Uint8Array): Promise<SignedPayment | undefined> {
+    const key = this.keyring.find(walletId);
+    const signed = key && signedFrom(payment, key, raw);
+    if (signed !== undefined) await this.#paid(walletId, payment, this.context.self);
+    return signed;
+  }
+
+  /** From here on the change is looked at, also by a node that has voted against the payment: its backend may have lagged behind. */
+  async #paid(walletId: string, { changePath: [account, , index] }: UnsignedPayment, proposer: NodeId): Promise<void> {
+    if (account !== undefined && index !== undefined) await this.book.paid(walletId, { account, index }, proposer);
   }
 
   #of(from: NodeId, id: Uint8Array): Pending {

@@ -173,8 +173,13 @@ export class Voting {
       validatePayment(payment, { wallet: scriptOf(key), below, network, policy, intent, view: { coins: coins.flat(), tipHeight } });
       const [account, , index] = payment.changePath;
       // From the vote on the change is looked at, so it must be where this node would look.
-      if (index !== undefined && !(await this.book.change(key.walletId, account!, index, proposer)))
-        throw refused('changePath', `change address ${index} of account ${account} is too far ahead`, 'take the next one');
+      if (account !== undefined && index !== undefined) {
+        const verdict = await this.book.change(key.walletId, { account, index }, proposer);
+        if (verdict === 'often')
+          throw refused('changePath', `${proposer} has taken too many change addresses for payments that were not made`, 'wait an hour');
+        if (verdict !== 'accepted')
+          throw refused('changePath', `change address ${index} of account ${account} is too far ahead`, 'take the next one');
+      }
     } catch (error) {
       // Unable to check is a no as well: a node approves only what it has seen for itself.
       if (!(error instanceof Refusal) && !(error instanceof Unavailable)) throw error;

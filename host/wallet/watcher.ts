@@ -7,7 +7,7 @@ import { Unavailable } from '../base/errors.ts';
 import { BROADCAST_ATTEMPTS, isOverdue } from '../consensus/machine.ts';
 import type { WalletContext } from './context.ts';
 import type { Ledger } from './ledger.ts';
-import { signedFrom } from './notices.ts';
+import type { Notices } from './notices.ts';
 import { FINAL_CONFIRMATIONS, type Payments } from './payments.ts';
 import type { PendingPayments } from './pending.ts';
 import { Repeated } from './repeated.ts';
@@ -39,6 +39,7 @@ export class Watcher {
     private readonly context: WalletContext,
     private readonly ledger: Ledger,
     private readonly payments: Payments,
+    private readonly notices: Notices,
     private readonly pending: PendingPayments,
   ) {
     this.#looks = new Repeated(() => this.look(), {
@@ -122,10 +123,10 @@ export class Watcher {
    * A payment without a signature. Others may have finished it while this node was cut off or restarted, which the chain shows; one that nobody
    * here works on any more ends when its time is over.
    */
-  async #unsigned({ tx_id: txId, txid, state, created_at: since }: TransactionInfo, tip: string): Promise<void> {
+  async #unsigned({ tx_id: txId, wallet_id: walletId, txid, state, created_at: since }: TransactionInfo, tip: string): Promise<void> {
     const { context, ledger } = this;
     const found = await context.esplora.txHex(txid);
-    const signed = found === undefined ? undefined : signedFrom(await ledger.payment(txId), fromHex(found));
+    const signed = found === undefined ? undefined : await this.notices.found(walletId, await ledger.payment(txId), fromHex(found));
     if (signed !== undefined) {
       for (const event of ['propose', 'approve', 'sign'] as const) await ledger.apply(txId, event);
       await ledger.apply(txId, 'signed', { raw: signed.hex, vsize: signed.vsize });
