@@ -86,6 +86,15 @@ describe('a core that gathers', () => {
     expect(await gathered.forEach([5n, 6n], async (i) => (await gathered.run([power(n, [i, 2n])]))[0])).toEqual([25n, 36n]);
   });
 
+  test('goes on after work that could not even begin', async () => {
+    const gathered = gathering(watched().core);
+    const broken = gathered.forEach([1], () => {
+      throw new Error('no beginning');
+    });
+    await expect(broken).rejects.toThrow('no beginning');
+    expect(await gathered.run([power(n, [2n, 3n])])).toEqual([8n]);
+  });
+
   test('a call that fails takes no other with it', async () => {
     const gathered = gathering(watched().core);
     const results = await Promise.allSettled([

@@ -52,17 +52,20 @@ export function gathering(core: Core, options: RunOptions = {}): Gathering {
   /** `step` for each item, with a turn for others whenever the steps have taken long. */
   async function paced<T>(items: readonly T[], step: (item: T) => void): Promise<void> {
     held++;
-    let since = performance.now();
-    for (const item of items) {
-      step(item);
-      // What waits for a result of the step goes on now.
-      await Promise.resolve();
-      if (performance.now() - since < PAUSE_AFTER_MS) continue;
-      await turn();
-      since = performance.now();
+    try {
+      let since = performance.now();
+      for (const item of items) {
+        step(item);
+        // What waits for a result of the step goes on now.
+        await Promise.resolve();
+        if (performance.now() - since < PAUSE_AFTER_MS) continue;
+        await turn();
+        since = performance.now();
+      }
+    } finally {
+      held--;
+      if (held === 0 && calls.length > 0) schedule();
     }
-    held--;
-    if (held === 0 && calls.length > 0) schedule();
   }
 
   function handOut(batch: readonly Call[], values: readonly bigint[]): Promise<void> {

@@ -20,19 +20,10 @@ export interface DatabaseOptions {
 
 export type Row = Record<string, unknown>;
 
-/** Runs statements: the pool, or one transaction. */
-export interface Queryable {
-  /** @throws Unavailable | Refusal | Defect */
+/** Every statement is a transaction of its own, of isolation READ COMMITTED: what belongs together is one statement. */
+export interface Database {
+  /** Runs the statement, and again (three times at most) when the database ended it for a deadlock. @throws Unavailable | Refusal | Defect */
   query<R extends object = Row>(sql: string, parameters?: readonly unknown[]): Promise<readonly R[]>;
-}
-
-export interface Database extends Queryable {
-  /**
-   * Runs `work` in one transaction of isolation READ COMMITTED, and again (three times at most) when the database ended it for a deadlock.
-   * @throws what `work` throws, after a rollback. Unavailable when the connection was lost; if that happened during the commit, the message
-   * says that the outcome is not known.
-   */
-  transaction<T>(work: (connection: Queryable) => Promise<T>): Promise<T>;
   /** Whether the database answers now; never throws. */
   ping(): Promise<boolean>;
   close(): Promise<void>;
@@ -95,55 +86,22 @@ export function openDatabase({
   // An idle connection was lost. The pool has dropped it already; whoever needs one next learns how things stand.
   pool.on('error', () => undefined);
 
-  const run = async <R extends object>(on: pg.Pool | pg.PoolClient, sql: string, parameters: readonly unknown[]): Promise<readonly R[]> => {
-    try {
-      return (await on.query<R>({ name: statementName(sql), text: sql, values: [...parameters] })).rows;
-    } catch (error) {
-      throw databaseError(error);
-    }
-  };
-
-  const attempt = async <T>(work: (connection: Queryable) => Promise<T>): Promise<T> => {
-    let client: pg.PoolClient;
-    try {
-      client = await pool.connect();
-    } catch (error) {
-      throw databaseError(error);
-    }
-    let broken: Error | undefined;
-    const lost = (error: Error): void => void (broken = error);
-    client.on('error', lost);
-    try {
-      await run(client, 'begin', []);
-      const result = await work({
-        query: <R extends object = Row>(sql: string, parameters: readonly unknown[] = []) => run<R>(client, sql, parameters),
-      });
-      await commit(client);
-      return result;
-    } catch (error) {
-      // The error of the work is what matters; a connection that cannot even roll back is thrown away below.
-      await client.query('rollback').catch((failure: Error) => (broken = failure));
-      throw error;
-    } finally {
-      client.off('error', lost);
-      client.release(broken);
+  const run = async <R extends object>(sql: string, parameters: readonly unknown[]): Promise<readonly R[]> => {
+    for (let n = 1; ; n++) {
+      try {
+        return (await pool.query<R>({ name: statementName(sql), text: sql, values: [...parameters] })).rows;
+      } catch (error) {
+        const translated = databaseError(error);
+        if (!(translated instanceof Conflict) || n === ATTEMPTS) throw translated;
+      }
     }
   };
 
   return {
-    query: <R extends object = Row>(sql: string, parameters: readonly unknown[] = []) => run<R>(pool, sql, parameters),
-    async transaction(work) {
-      for (let n = 1; ; n++) {
-        try {
-          return await attempt(work);
-        } catch (error) {
-          if (!(error instanceof Conflict) || n === ATTEMPTS) throw error;
-        }
-      }
-    },
+    query: <R extends object = Row>(sql: string, parameters: readonly unknown[] = []) => run<R>(sql, parameters),
     async ping() {
       try {
-        await run(pool, 'select 1', []);
+        await run('select 1', []);
         return true;
       } catch {
         return false;
@@ -153,24 +111,7 @@ export function openDatabase({
   };
 }
 
-async function commit(client: pg.PoolClient): Promise<void> {
-  try {
-    await client.query('commit');
-  } catch (error) {
-    const translated = databaseError(error);
-    if (!(translated instanceof Unavailable)) throw translated;
-    throw new Unavailable(
-      'postgres',
-      'the connection to PostgreSQL was lost during a commit: whether it took effect is not known',
-      `read the record back; ${REMEDY}`,
-      {
-        cause: error,
-      },
-    );
-  }
-}
-
-/** Deadlock or serialisation failure: the same work may succeed when run again. */
+/** Deadlock or serialisation failure: the statement had no effect, and may succeed when run again. */
 class Conflict extends Unavailable {}
 
 function checkUrl(url: string): void {
@@ -194,7 +135,7 @@ export function databaseError(error: unknown): Error {
   if (error instanceof pg.DatabaseError) {
     const code = error.code ?? '';
     if (code === '40001' || code === '40P01')
-      return new Conflict('postgres', 'the database ended this transaction in favour of another', 'try again', { cause: error });
+      return new Conflict('postgres', 'the database ended this statement in favour of another', 'try again', { cause: error });
     if (NOT_NOW.test(code)) return new Unavailable('postgres', `PostgreSQL cannot do this now: ${error.message}`, REMEDY, { cause: error });
     const field = error.constraint ?? error.column ?? error.table ?? 'database';
     if (code === '23505')
