@@ -302,6 +302,7 @@ function walletMessages(): void {
   });
   add('wallet/noncesRequest', wallet.noncesRequest, { walletId: uuid, epoch: 0, count: 20, fresh: hash });
   add('wallet/noncesResponse', wallet.noncesResponse, { commitments: [] }, { commitments: [{ D: G, E: G.double() }] });
+  add('wallet/voteObjection', wallet.voteObjection, { notFree: [] }, { notFree: [0, 63] });
   add('wallet/voteOpenings', wallet.voteOpenings, { openings: [] }, { openings: [word(), word()] });
   const wish = { walletId: uuid, account: 7, index: 3 };
   add('wallet/addressRequest', wallet.addressRequest, { ...wish, purpose: 'fresh' }, { ...wish, purpose: 'watch' });

@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Refusal } from '../base/errors.ts';
-import { DEFAULT_PAYMENT_POLICY, outpoint, selectCoins, type Coin, type Output, type PaymentPolicy, type Selection } from './coins.ts';
+import {
+  DEFAULT_PAYMENT_POLICY,
+  outpoint,
+  selectCoins,
+  selectInOrder,
+  type Coin,
+  type Output,
+  type PaymentPolicy,
+  type Selection,
+} from './coins.ts';
 import { feeFor, feeRate, inputWeight, outputWeight, transactionWeight } from './fees.ts';
 import { dustLimit, metadataScript, walletScript, type SpendType } from './scripts.ts';
 import { coinOf, singleKey } from './testing/single-key.ts';
@@ -177,5 +186,36 @@ describe('selection', () => {
       { numRuns: 500 },
     );
     expect(paid).toBeGreaterThan(100);
+  });
+
+  test('in an order: as few coins as of all, from the shortest beginning that has them', () => {
+    const world = fc.record({
+      values: fc.array(fc.bigInt({ min: 1n, max: 200_000n }), { minLength: 1, maxLength: 40 }),
+      amount: fc.bigInt({ min: 546n, max: 600_000n }),
+    });
+    let several = 0;
+    fc.assert(
+      fc.property(world, ({ values, amount }) => {
+        const request = { wallet: wallets.p2wpkh, outputs: [{ script: recipient, value: amount }], rate: 1_000n, policy };
+        const of = (some: readonly Coin[]): Selection | undefined => {
+          try {
+            return selectCoins({ ...request, coins: some });
+          } catch {
+            return undefined; // these do not suffice
+          }
+        };
+        const all = values.map((value, i) => coinOf(wallets.p2wpkh, i + 1, value));
+        const fewest = of(all);
+        if (fewest === undefined) {
+          expect(() => selectInOrder({ ...request, coins: all })).toThrow(Refusal);
+          return;
+        }
+        const beginnings = all.map((_, i) => of(all.slice(0, i + 1)));
+        expect(selectInOrder({ ...request, coins: all })).toEqual(beginnings.find((chosen) => chosen?.inputs.length === fewest.inputs.length)); // prettier-ignore
+        if (fewest.inputs.length > 1) several++;
+      }),
+      { numRuns: 200 },
+    );
+    expect(several).toBeGreaterThan(20);
   });
 });

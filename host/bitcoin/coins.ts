@@ -96,6 +96,40 @@ export function selectCoins(request: {
   return refuseShortage(usable, request.coins, amount, policy, (inputs) => feeFor(weightOf(inputs), rate));
 }
 
+/**
+ * The same with a preference: as few coins as {@link selectCoins} takes, but from the shortest beginning of `coins` that has them. More coins never need more
+ * inputs, so its length is found by doubling and halving.
+ * @throws as {@link selectCoins}
+ */
+export function selectInOrder(request: Parameters<typeof selectCoins>[0]): Selection {
+  const { coins } = request;
+  let best = selectCoins(request);
+  const fewest = best.inputs.length;
+  const within = (length: number): Selection | undefined => {
+    try {
+      const selection = selectCoins({ ...request, coins: coins.slice(0, length) });
+      return selection.inputs.length === fewest ? selection : undefined;
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return undefined;
+    }
+  };
+  const take = (length: number): boolean => {
+    const found = within(length);
+    best = found ?? best;
+    return found !== undefined;
+  };
+  let [less, enough] = [fewest - 1, fewest];
+  while (enough < coins.length && !take(enough)) [less, enough] = [enough, 2 * enough];
+  enough = Math.min(enough, coins.length);
+  while (enough - less > 1) {
+    const middle = (less + enough) >> 1;
+    if (take(middle)) enough = middle;
+    else less = middle;
+  }
+  return best;
+}
+
 /** The most that can be paid with the `max` largest of the sorted coins; `fee` gives the fee by number of inputs. */
 function payable(sorted: readonly Coin[], max: number, fee: (inputs: number) => bigint): bigint {
   let best = 0n;

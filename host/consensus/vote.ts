@@ -22,7 +22,10 @@ export interface VoteBody {
   readonly reason: string;
   /** Milliseconds since the epoch, by the voter's clock. */
   readonly timestamp: number;
-  /** Openings of presignatures that the voter commits to this proposal with; empty otherwise. At most {@link MAX_EXTENSION_BYTES}. */
+  /**
+   * What else the voter says for whoever knows the kind of proposal: with an approval the openings of presignatures that it commits to this proposal with, with
+   * a rejection what about it could be otherwise. May be empty; at most {@link MAX_EXTENSION_BYTES}.
+   */
   readonly extension: Uint8Array;
 }
 export interface Vote extends VoteBody {

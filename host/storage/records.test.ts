@@ -199,7 +199,7 @@ function suite(start: () => Promise<TestServer>): void {
         await as(database.ownerUrl, 'select count(*)::int as n from transactions where tx_id = any($1)', [tries.map(({ tx_id }) => tx_id)]),
       ).toEqual([{ n: 1 }]);
       expect((await records.transactions.reserved('w1')).filter(({ txid }) => txid === inputs[0]!.txid)).toEqual([
-        { ...inputs[0], tx_id: winner.tx_id },
+        { ...inputs[0], tx_id: winner.tx_id, state: 'created' },
       ]);
       await records.transactions.transition(winner.tx_id, ['created'], 'rejected');
       const next = await records.transactions.insert(payment({ inputs }));

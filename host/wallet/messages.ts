@@ -84,6 +84,9 @@ export const voteNotice = versioned(1, struct({ proposal: hash, vote: bytesUpTo(
 /** The extension of an approving vote: the opening of each input's presignature. Which presignatures those are is in the proposal that the vote names. */
 export const voteOpenings = versioned(1, struct({ openings: list(hash, { max: MAX_INPUTS }) }));
 
+/** The extension of a vote against a payment of which other coins would do: which inputs, by position, the voter does not find free. */
+export const voteObjection = versioned(1, struct({ notFree: list(u8, { max: MAX_INPUTS }) }));
+
 /** D and E of a FROST signer's nonces. */
 const noncePoints = struct({ D: point, E: point });
 /** Commitments that one question may ask for. */

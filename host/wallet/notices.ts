@@ -10,6 +10,7 @@ import type { NodeId } from '../mesh/types.ts';
 import { scriptOf } from './accounts.ts';
 import type { AddressBook } from './address-book.ts';
 import type { WalletContext } from './context.ts';
+import { endAbandoned, type EarlyEnds } from './early-ends.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { abandonNotice, accepted, signedNotice } from './messages.ts';
@@ -51,9 +52,10 @@ export class Notices {
   constructor(
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
-    private readonly ledger: Ledger,
-    private readonly pending: PendingPayments,
+    readonly ledger: Ledger,
+    readonly pending: PendingPayments,
     private readonly book: AddressBook,
+    private readonly early: EarlyEnds,
   ) {}
 
   serve(): void {
@@ -76,13 +78,10 @@ export class Notices {
       await this.store(pending, signed, mode, signers);
       return { ok: 1 };
     });
-    calls.serve(abandonMethod, async (from, { proposal, state, reason }) => {
-      const pending = this.#of(from, proposal);
-      const event = ({ rejected: 'reject', timed_out: 'time_out', failed: 'fail', aborted_byzantine: 'abort_byzantine' } as const)[state];
-      const change = { error: `${from}: ${reason}` };
-      this.pending.remove(pending.id);
-      // Where this node stands the proposer's word may not fit (it may have seen a quorum that the proposer has not): it ends all the same.
-      if ((await this.ledger.apply(pending.txId, event, change)) === undefined) await this.ledger.apply(pending.txId, 'fail', change);
+    calls.serve(abandonMethod, async (from, notice) => {
+      // It may still be judged here, or be on its way.
+      if (this.pending.known(notice.proposal) === undefined) this.early.keep(from, notice);
+      else await endAbandoned(this, this.#of(from, notice.proposal), notice);
       return { ok: 1 };
     });
   }

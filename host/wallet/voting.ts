@@ -6,6 +6,7 @@ import { encode } from '../base/codec.ts';
 import { hex, utf8 } from '../base/bytes.ts';
 import { Refusal, Unavailable } from '../base/errors.ts';
 import type { WalletPath } from '../bitcoin/paths.ts';
+import { outpoint } from '../bitcoin/coins.ts';
 import { amountOf, paymentIntent as intentCodec, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
 import { spentPaths, validatePayment } from '../bitcoin/validation.ts';
 import { Ballot, type Receipt } from '../consensus/ballot.ts';
@@ -20,8 +21,10 @@ import type { AddressBook } from './address-book.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
+import { endAbandoned, type EarlyEnds } from './early-ends.ts';
 import { EarlyVotes } from './early-votes.ts';
 import { accepted, parse, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
+import { objectionExtension, objections, type Objection } from './objections.ts';
 import { stockOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import { inTurn } from './turns.ts';
@@ -33,6 +36,8 @@ const voteMethod = method('payment.vote', voteNotice, accepted);
 
 /** How long a proposal may be open: its coins are held for it, so nobody may ask for more than voting and signing take. */
 export const MAX_PROPOSAL_MS = 120_000;
+/** Codes of refusals that other coins could change. */
+const UNSEEN: ReadonlySet<string> = new Set(['unknown_input', 'unconfirmed_input']);
 
 export class Voting {
   /** One decision at a time per wallet: two proposals for the same coins must not both find them free. */
@@ -42,10 +47,11 @@ export class Voting {
   constructor(
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
-    private readonly ledger: Ledger,
-    private readonly pending: PendingPayments,
+    readonly ledger: Ledger,
+    readonly pending: PendingPayments,
     private readonly openings: Openings,
     private readonly book: AddressBook,
+    private readonly ends: EarlyEnds,
   ) {}
 
   serve(): void {
@@ -96,6 +102,8 @@ export class Voting {
     const id = proposalId(proposal);
     const again = this.pending.get(id);
     if (again !== undefined) return again.ownVote;
+    const isGivenUp = () => this.ends.of(proposal.proposer, id);
+    if (isGivenUp() !== undefined) throw refused('proposal', 'the payment was given up before it was judged here', 'propose again');
     const key = this.keyring.active(proposal.walletId);
     if (!key.committee.includes(proposal.proposer))
       throw refused('proposer', `${proposal.proposer} is not of the committee of this wallet`, 'let a member propose', 403);
@@ -117,9 +125,9 @@ export class Voting {
     const ownVote = signVote(context.identity, context.clusterId, {
       proposal: id,
       value: objection === undefined ? 'approve' : 'reject',
-      reason: clip(objection ?? ''),
+      reason: clip(objection?.reason ?? ''),
       timestamp: context.clock(),
-      extension: this.openings.extension(opened),
+      extension: objection === undefined ? this.openings.extension(opened) : objectionExtension(objection),
     });
     const pending: Pending = {
       id,
@@ -138,7 +146,10 @@ export class Voting {
     };
     this.pending.add(pending);
     await this.#count(context.self, id, encode(voteCodec, ownVote));
-    this.#tell(pending);
+    const end = isGivenUp();
+    if (end !== undefined) await endAbandoned(this, pending, end);
+    // What this node would propose and does not approve itself, nobody else has been asked about.
+    else if (objection === undefined || proposal.proposer !== context.self) this.#tell(pending);
     for (const early of this.#early.take(id)) await this.#count(early.from, id, early.encoded);
     return ownVote;
   }
@@ -151,10 +162,12 @@ export class Voting {
     payment: UnsignedPayment,
     intent: PaymentIntent,
     round: { id: Uint8Array; quorum: number },
-  ): Promise<string | undefined> {
+  ): Promise<Objection | undefined> {
     const { context, ledger } = this;
     const { policy, network, esplora } = context;
-    let objection: string | undefined;
+    let objection: Objection | undefined;
+    // Not seen unspent: this node's backend, or the proposer's, may lag behind.
+    let unseen: number[] = [];
     try {
       if (amountOf(payment) > policy.maxPayment) {
         throw refused(
@@ -169,6 +182,10 @@ export class Voting {
         Promise.all(addresses.map((address) => esplora.coinsOf(address))),
         esplora.tipHeight(),
       ]);
+      const seen = new Set(
+        coins.flat().flatMap((coin) => (coin.confirmations >= Math.max(1, policy.minConfirmations) ? [outpoint(coin)] : [])),
+      );
+      unseen = [...payment.inputs.keys()].filter((position) => !seen.has(outpoint(payment.inputs[position]!)));
       const below = (path: WalletPath) => scriptOf(key, path);
       validatePayment(payment, { wallet: scriptOf(key), below, network, policy, intent, view: { coins: coins.flat(), tipHeight } });
       const [account, , index] = payment.changePath;
@@ -183,7 +200,8 @@ export class Voting {
     } catch (error) {
       // Unable to check is a no as well: a node approves only what it has seen for itself.
       if (!(error instanceof Refusal) && !(error instanceof Unavailable)) throw error;
-      objection = error.message;
+      const lost = error instanceof Refusal && UNSEEN.has(error.code);
+      objection = { reason: error.message, ...(lost && { notFree: unseen }) };
     }
     try {
       await ledger.open({
@@ -198,7 +216,9 @@ export class Voting {
       });
     } catch (error) {
       if (!(error instanceof Refusal) || objection !== undefined) throw error;
-      objection = error.message;
+      const held = new Set((await context.records.transactions.reserved(key.walletId)).map(outpoint));
+      const notFree = [...payment.inputs.keys()].filter((position) => held.has(outpoint(payment.inputs[position]!)));
+      objection = { reason: error.message, ...(error.code === 'inputs.reserved' && { notFree }) };
       await ledger.open({ txId, proposer, key, payment, intent, proposal: round.id, quorum: round.quorum, reserve: false });
     }
     return objection;
@@ -265,13 +285,6 @@ export const voteInfo = (value: Vote): VoteInfo => ({
   timestamp: new Date(value.timestamp).toISOString(),
   signature: hex(value.signature),
 });
-
-/** What the rejecting nodes said, for the person who asked for the payment. */
-export const objections = ({ ballot }: Pick<Pending, 'ballot'>): string =>
-  ballot.votes
-    .filter(({ vote }) => vote.value === 'reject')
-    .map(({ vote }) => `${vote.voter}: ${vote.reason}`)
-    .join('; ');
 
 /** At most the bytes that a vote's reason may have, cut at a character. */
 function clip(text: string): string {

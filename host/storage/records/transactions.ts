@@ -78,6 +78,9 @@ export interface TransactionFilter {
 const CHANGEABLE = ['signing_mode', 'signers', 'timings', 'confirmations', 'block_height', 'error', 'raw', 'fee_sats', 'vsize'] as const;
 const JSON_COLUMNS: readonly string[] = ['signers', 'timings'];
 const ERROR_LENGTH = 2_000;
+/** How long, and how many, coins of payments without a known signature are remembered as such. */
+const EXPOSED_DAYS = 7;
+const MAX_EXPOSED = 1_000;
 
 export class TransactionRecords {
   readonly #database: Database;
@@ -251,10 +254,21 @@ export class TransactionRecords {
     ]);
   }
 
-  /** The coins that unfinished payments of a wallet hold. */
-  async reserved(walletId: string): Promise<readonly (InputRow & { readonly tx_id: string })[]> {
+  /** The coins that unfinished payments of a wallet hold, and how far those are. */
+  async reserved(walletId: string): Promise<readonly (InputRow & Pick<TransactionRow, 'tx_id' | 'state'>)[]> {
     return this.#database.query(
-      `select i.tx_id, i.txid, i.vout, i.value_sats from transaction_inputs i join transactions t using (tx_id) where t.wallet_id = $1 and i.reserved order by i.txid, i.vout`,
+      `select i.tx_id, t.state, i.txid, i.vout, i.value_sats from transaction_inputs i join transactions t using (tx_id) where t.wallet_id = $1 and i.reserved order by i.txid, i.vout`,
+      [walletId],
+    );
+  }
+
+  /** The coins of payments of a wallet that a quorum has approved and that have ended without a signature known here: somebody may have one. */
+  async exposed(walletId: string): Promise<readonly Pick<InputRow, 'txid' | 'vout'>[]> {
+    return this.#database.query(
+      `select i.txid, i.vout from transactions t join transaction_inputs i using (tx_id)
+       where t.wallet_id = $1 and t.state in ('failed', 'timed_out', 'aborted_byzantine') and t.raw is null and t.created_at > now() - interval '${EXPOSED_DAYS} days'
+         and exists (select from voting_rounds r where r.tx_id = t.tx_id and r.result = 'approved')
+       order by t.created_at desc limit ${MAX_EXPOSED}`,
       [walletId],
     );
   }

@@ -112,17 +112,15 @@ export class IdempotencyRecords {
     }
   }
 
-  /** Says which payment the claimed request became; false when that was said before. */
-  async settle(scope: string, key: string, txId: string): Promise<boolean> {
-    return (
-      (
-        await this.#database.query('update idempotency_keys set tx_id = $3 where scope = $1 and key = $2 and tx_id is null returning 1', [
-          scope,
-          key,
-          txId,
-        ])
-      ).length === 1
+  /**
+   * Says which payment the claimed request became; false when that was said before. `instead`: of the one that was said, which has ended without a signature.
+   */
+  async settle(scope: string, key: string, txId: string, instead?: string): Promise<boolean> {
+    const rows = await this.#database.query(
+      'update idempotency_keys set tx_id = $3 where scope = $1 and key = $2 and tx_id is not distinct from $4::uuid returning 1',
+      [scope, key, txId, instead ?? null],
     );
+    return rows.length === 1;
   }
 
   /** Withdraws a claim whose request was refused before a payment was made of it, so that the key can be used for the corrected request. */
