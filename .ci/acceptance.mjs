@@ -1,6 +1,6 @@
 // Acceptance of a running product, from outside: second start on an existing data folder, payments checked by software that is not ours
-// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), payments after `kill -9` of a node, and addresses below the keys: the
-// same at all nodes and in the descriptors, paid from by both protocols, and known to a node that was away when they were given out.
+// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), a new wallet of type P2WSH, payments after `kill -9` of a node, and
+// addresses below the keys: the same at all nodes and in the descriptors, paid from by both protocols, and known to a node that was away when they were given out.
 // Usage: node .ci/acceptance.mjs DATA_FOLDER (made by `npm start -- --once --data DATA_FOLDER`)
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -61,7 +61,7 @@ function extendedKey(text) {
 
 /** The address and key of a descriptor's index, by BIP-32 as written and bitcoinjs-lib's payments. */
 function fromDescriptor(descriptor, index) {
-  const [, kind, text, steps] = /^(wpkh|tr)\((\w+)\/([\d/]+)\/\*\)#\w{8}$/.exec(descriptor);
+  const [, kind, text, steps] = /^(wpkh|wsh\(pk|tr)\((\w+)\/([\d/]+)\/\*\)+#\w{8}$/.exec(descriptor);
   let { publicKey, chainCode } = extendedKey(text);
   for (const step of [...steps.split('/').map(Number), index]) {
     const number = Buffer.alloc(4);
@@ -70,12 +70,17 @@ function fromDescriptor(descriptor, index) {
     publicKey = Buffer.from(ecc.pointAddScalar(publicKey, I.subarray(0, 32), true));
     chainCode = I.subarray(32);
   }
+  const type = { wpkh: 'p2wpkh', 'wsh(pk': 'p2wsh', tr: 'p2tr' }[kind];
+  return { address: addressOf(type, publicKey), public_key: publicKey.toString('hex'), address_type: type };
+}
+
+const lockOf = (publicKey) => bitcoin.script.compile([publicKey, bitcoin.opcodes.OP_CHECKSIG]);
+/** The address of a compressed key; of Taproot, of an internal key. */
+function addressOf(type, publicKey) {
   const network = bitcoin.networks.regtest;
-  const { address } =
-    kind === 'wpkh'
-      ? bitcoin.payments.p2wpkh({ pubkey: publicKey, network })
-      : bitcoin.payments.p2tr({ internalPubkey: publicKey.subarray(1), network });
-  return { address, public_key: publicKey.toString('hex') };
+  if (type === 'p2wpkh') return bitcoin.payments.p2wpkh({ pubkey: publicKey, network }).address;
+  if (type === 'p2wsh') return bitcoin.payments.p2wsh({ redeem: { output: lockOf(publicKey), network }, network }).address;
+  return bitcoin.payments.p2tr({ internalPubkey: publicKey.subarray(1), network }).address;
 }
 
 /** Checks a confirmed payment with independent software; `from` is the wallet it spends, or several of its addresses with their keys. */
@@ -101,10 +106,13 @@ async function check(payment, from) {
     assert.ok(owner, 'it spends coins of the wallet');
     spent.add(owner);
     const witness = tx.ins[i].witness;
-    if (type === 'p2wpkh') {
-      const [signature, publicKey] = witness;
-      assert.equal(Buffer.from(publicKey).toString('hex'), owner.public_key);
-      const p2pkh = bitcoin.payments.p2pkh({ hash: script.subarray(2) }).output;
+    if (type !== 'p2tr') {
+      const publicKey = Buffer.from(owner.public_key, 'hex');
+      const [signature, shown] = witness;
+      assert.equal(witness.length, 2);
+      assert.deepEqual(Buffer.from(shown), Buffer.from(type === 'p2wsh' ? lockOf(publicKey) : publicKey));
+      // What BIP-143 calls scriptCode.
+      const code = type === 'p2wsh' ? Buffer.from(shown) : bitcoin.payments.p2pkh({ hash: script.subarray(2) }).output;
       assert.equal(signature.at(-1), bitcoin.Transaction.SIGHASH_ALL);
       const der = Buffer.from(signature.subarray(0, -1));
       const spki = createPublicKey({
@@ -113,10 +121,10 @@ async function check(payment, from) {
         type: 'spki',
       });
       // OpenSSL hashes once with SHA-256; the sighash is a double hash, so it is given the inner one.
-      const inner = innerSighash(tx, i, p2pkh, value);
+      const inner = innerSighash(tx, i, code, value);
       assert.deepEqual(
         Buffer.from(bitcoin.crypto.sha256(inner)),
-        Buffer.from(tx.hashForWitnessV0(i, p2pkh, value, bitcoin.Transaction.SIGHASH_ALL)),
+        Buffer.from(tx.hashForWitnessV0(i, code, value, bitcoin.Transaction.SIGHASH_ALL)),
       );
       assert.ok(verify('sha256', inner, spki, der), 'OpenSSL accepts the ECDSA signature');
       der[der.length - 1] ^= 1;
@@ -183,7 +191,8 @@ async function addressesOf(wallet, accounts, nodes) {
     assert.equal(address, independent.address, 'the address is that of the descriptor');
     const known = await agreed(nodes, 'address', wallet.wallet_id, '--account', account, '--index', String(index));
     assert.equal(known.address, address);
-    given.push({ ...independent, address_type: wallet.address_type });
+    assert.equal(independent.address_type, wallet.address_type);
+    given.push(independent);
   }
   const { receive } = await agreed(nodes, 'export', wallet.wallet_id, '--account', accounts[0]);
   const first20 = await Promise.all(
@@ -201,7 +210,7 @@ try {
   await until('second start', 120, () => log.includes('ready:'));
   console.log(`second start: ready after ${((Date.now() - begin) / 1000).toFixed(1)} s`);
   const { wallets } = await cli('wallet', 'list');
-  const segwit = wallets.find((w) => w.protocol === 'cggmp24');
+  const segwit = wallets.find((w) => w.address_type === 'p2wpkh');
   const taproot = wallets.find((w) => w.protocol === 'frost');
   const byId = new Map(wallets.map((w) => [w.wallet_id, w]));
   const { transactions } = await cli('tx', 'list');
@@ -211,6 +220,25 @@ try {
     'both payments of the first start',
   );
   for (const tx of confirmed) await check(tx, byId.get(tx.wallet_id));
+
+  // Key generation needs all nodes; the auxiliary information of the committee serves the new key. Nothing is presigned for it yet.
+  const name = `scripts ${Date.now()}`;
+  const made = await cli('wallet', 'create', '--address-type', 'p2wsh', '--name', name);
+  assert.deepEqual([made.protocol, made.address_type], ['cggmp24', 'p2wsh']);
+  assert.equal(made.address, addressOf('p2wsh', Buffer.from(made.public_key, 'hex')), 'the address is that of <key> OP_CHECKSIG');
+  await agreed(endpoints, 'address', made.wallet_id);
+  await agreed(endpoints, 'export', made.wallet_id, '--account', '7');
+  const below = await cli('wallet', 'address', made.wallet_id, '--new', '--account', '7', ...at(endpoints[1]));
+  const described = fromDescriptor((await cli('wallet', 'export', made.wallet_id, '--account', '7')).receive, below.index);
+  assert.equal(below.address, described.address);
+  for (const { address } of [made, below]) await regtest('fund', { address, amount_sats: 60_000 });
+  await regtest('mine', { blocks: 1 });
+  const outOf = ['--wallet', made.wallet_id, '--to', taproot.address, '--amount', '100000', '--yes'];
+  const scripted = await confirmation(await cli('send', ...outOf, ...at(endpoints[3])));
+  await check(scripted, [made, described]);
+  const [change] = (await cli('wallet', 'utxos', made.wallet_id)).utxos;
+  const { change: ofChange } = await cli('wallet', 'export', made.wallet_id, '--account', '7');
+  assert.equal(change.address, fromDescriptor(ofChange, Number(change.path.split('/').at(-1))).address, 'the change is P2WSH too');
 
   const pids = /pids ([\d ]+)/.exec(log)[1].trim().split(' ').map(Number);
   process.kill(pids[2], 'SIGKILL');

@@ -125,11 +125,14 @@ async function protocols(): Promise<void> {
   const [D, E] = [G, G.double()];
   add('record/nonce commitment', nonceCommitment, { index: 0, D, E });
   const description = { walletId: uuid, walletName: 'treasury', committee, createdAt: 1_700_000_000_000 };
+  const ecdsa = { ...description, state: 'active', protocol: 'cggmp24', share: encode(keyShare, keys.outputs[0]!), auxHash: new Uint8Array() } as const; // prettier-ignore
+  const taproot = { ...description, state: 'prepared', protocol: 'frost', share: encode(frostShare, frost.outputs[0]!), auxHash: new Uint8Array() } as const; // prettier-ignore
   add(
     'record/key in the vault',
     entry,
-    { ...description, state: 'active', protocol: 'cggmp24', share: encode(keyShare, keys.outputs[0]!), auxHash: new Uint8Array() },
-    { ...description, state: 'prepared', protocol: 'frost', share: encode(frostShare, frost.outputs[0]!), auxHash: new Uint8Array() },
+    { ...ecdsa, addressType: 'p2wpkh' },
+    { ...taproot, addressType: 'p2tr' },
+    { ...ecdsa, addressType: 'p2wsh', auxHash: aux.outputs[0]!.hash },
   );
   const { id, sid } = presignatures[0]!;
   const meta = {
@@ -180,7 +183,7 @@ async function errorProofs(): Promise<void> {
 
 function resharing({ ticket, approvals, outputs }: ReshareRun): void {
   const [certificate] = outputs;
-  add('resharing/plan', reshare.plan, ticket.plan);
+  add('resharing/plan', reshare.plan, ticket.plan, { ...ticket.plan, purpose: 'p2wsh' });
   add('resharing/ticket', reshare.ticket, ticket);
   add('resharing/statement', statements.statement, approvals[0]!);
   add('resharing/certificate', statements.certificate, certificate!);
@@ -237,6 +240,10 @@ function walletMessages(): void {
     {
       nonce: hash, kind: 'dkg', protocol: 'frost', walletId: uuid, walletName: 'treasury', threshold: 2, committee, signers: [], count: 0,
       createdAt: 1_700_000_000_000,
+    },
+    {
+      nonce: hash, kind: 'dkg', protocol: 'cggmp24', walletId: uuid, walletName: 'treasury', threshold: 2, committee, signers: [], count: 0,
+      createdAt: 1_700_000_000_000, addressType: 'p2wsh',
     },
   ); // prettier-ignore
   add('wallet/accepted', wallet.accepted, { ok: 1 });

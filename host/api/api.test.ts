@@ -215,6 +215,25 @@ describe('answers', () => {
     }
   });
 
+  it('a type of addresses is of one protocol, which need not be named', async () => {
+    const create = (json: object) => harness.request('/api/v1/wallet/create', { as: 'admin', json });
+    for (const [json, expected] of [
+      [{}, ['cggmp24', 'p2wpkh']],
+      [{ address_type: 'p2wsh' }, ['cggmp24', 'p2wsh']],
+      [{ address_type: 'p2wsh', protocol: 'cggmp24' }, ['cggmp24', 'p2wsh']],
+      [{ address_type: 'p2tr' }, ['frost', 'p2tr']],
+    ] as const) {
+      const { status, body } = await create(json);
+      expect([status, body.protocol, body.address_type]).toEqual([201, ...expected]);
+    }
+    for (const json of [{ address_type: 'p2sh' }, { address_type: 'p2wsh', protocol: 'both' }]) {
+      const { status, body } = await create(json);
+      expect([status, body.field, body.remedy]).toEqual([400, 'address_type', expect.stringMatching(/"p2wsh" with the protocol cggmp24/)]);
+    }
+    const { components } = (await harness.request('/openapi.json', {})).body;
+    expect(components.schemas.Wallet.properties.address_type.enum).toEqual(['p2wpkh', 'p2wsh', 'p2tr']);
+  });
+
   it('making presignatures ends when the client leaves', async () => {
     let signal: AbortSignal | undefined;
     const generatePresignatures: WalletService['generatePresignatures'] = (_id, _count, given) =>

@@ -3,7 +3,7 @@
  * These checks are about form. Whether an address is of this network or a balance suffices, the wallet decides.
  */
 import { z } from 'zod';
-import { MAX_GENERATE, TRANSACTION_STATES } from '../wallet/types.ts';
+import { ADDRESS_TYPES, MAX_GENERATE, TRANSACTION_STATES } from '../wallet/types.ts';
 
 /** All the satoshis there can ever be. */
 const MAX_SATOSHIS = 2_100_000_000_000_000;
@@ -22,13 +22,21 @@ export const createWalletBody = z
   .strictObject({
     name: z.exactOptional(z.string().min(1).max(64)),
     protocol: z
-      .enum(['cggmp24', 'frost', 'both'])
-      .default('cggmp24')
-      .describe('cggmp24: ECDSA, P2WPKH address. frost: Schnorr, P2TR address. both: two wallets, one of each.'),
+      .exactOptional(z.enum(['cggmp24', 'frost', 'both']))
+      .describe('cggmp24: ECDSA. frost: Schnorr. both: two wallets, one of each. When absent what address_type needs, else cggmp24.'),
+    address_type: z
+      .exactOptional(z.enum([...ADDRESS_TYPES.cggmp24, ...ADDRESS_TYPES.frost]))
+      .describe(
+        'p2wpkh (the usual one of cggmp24), p2wsh (cggmp24, of the script <key> OP_CHECKSIG) or p2tr (frost). It never changes afterwards.',
+      ),
     threshold: z.exactOptional(z.int().min(2).max(16)),
     total_nodes: z.exactOptional(z.int().min(2).max(16)),
   })
-  .superRefine(({ threshold, total_nodes }, context) => {
+  .superRefine(({ protocol, address_type, threshold, total_nodes }, context) => {
+    if (protocol === 'both' && address_type !== undefined) {
+      const message = `"address_type" cannot be ${address_type} for both protocols: no type is of both`;
+      context.addIssue({ code: 'custom', path: ['address_type'], message });
+    }
     if (threshold !== undefined && total_nodes !== undefined && threshold > total_nodes) {
       const message = `"threshold" cannot be ${threshold}: it must be at most total_nodes (${total_nodes})`;
       context.addIssue({ code: 'custom', path: ['threshold'], message });

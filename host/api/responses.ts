@@ -3,10 +3,11 @@
  * not checked on the way out, so that a payment that was made is never answered with an error about its description.
  */
 import { z } from 'zod';
-import { TRANSACTION_STATES } from '../wallet/types.ts';
+import { ADDRESS_TYPES, TRANSACTION_STATES } from '../wallet/types.ts';
 
 const count = z.int();
 const protocol = z.enum(['cggmp24', 'frost']);
+const addressType = z.enum([...ADDRESS_TYPES.cggmp24, ...ADDRESS_TYPES.frost]);
 const network = z.enum(['mainnet', 'testnet', 'signet', 'regtest']);
 const state = z.enum(TRANSACTION_STATES);
 const time = z.string().describe('ISO 8601');
@@ -34,7 +35,7 @@ export const wallet = z
     wallet_id: z.string(),
     name: z.string(),
     protocol,
-    address_type: z.enum(['p2wpkh', 'p2tr']),
+    address_type: addressType,
     threshold: count,
     total_nodes: count,
     public_key: z.string(),
@@ -54,7 +55,7 @@ const place = {
   index: count.nullable(),
 };
 export const derivedAddress = z
-  .object({ wallet_id: z.string(), address: z.string(), address_type: z.enum(['p2wpkh', 'p2tr']), network, ...place })
+  .object({ wallet_id: z.string(), address: z.string(), address_type: addressType, network, ...place })
   .meta({ id: 'Address' });
 /** The key is that of the own address only. */
 export const walletAddress = derivedAddress.extend({ public_key: z.string().optional() });

@@ -83,7 +83,7 @@ function walletRoutes(context: RouteContext): AnyRoute[] {
       const remedy = 'use a token whose "wallets" claim is "*"';
       throw new Refusal('auth.wallet', 'Authorization', 'creating a wallet needs a token for all wallets', remedy, 403);
     }
-    const { protocol, ...shape } = body;
+    const { protocol = body.address_type === 'p2tr' ? 'frost' : 'cggmp24', ...shape } = body;
     if (protocol !== 'both') {
       const created = await service.createWallet({ ...shape, protocol });
       return { status: 201, body: created, headers: { location: `/api/v1/wallet/${created.wallet_id}/address` } };

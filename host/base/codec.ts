@@ -273,6 +273,25 @@ export const versioned = <T>(version: number, codec: Codec<T>): Codec<T> => ({
   },
 });
 
+/**
+ * A format with several versions: `of` says which one a value is written in, and it is read from no other, so that it has one encoding. What older
+ * versions cannot say, newer ones say; what they can stays as it was, byte by byte.
+ */
+export const versions = <T>(known: Readonly<Record<number, Codec<T>>>, of: (value: T) => number): Codec<T> => ({
+  write: (w, value) => {
+    const version = of(value);
+    w.u8(version);
+    known[version]!.write(w, value);
+  },
+  read: (r) => {
+    const version = r.u8();
+    const codec = known[version];
+    if (codec === undefined) return fail(`version ${version}, only ${Object.keys(known).join(', ')} are known`);
+    const value = codec.read(r);
+    return of(value) === version ? value : fail(`a value of version ${of(value)} in version ${version}`);
+  },
+});
+
 /** The same bytes, another type: for branded values and classes. `to` may throw a {@link DecodeError}. */
 export const map = <A, B>(codec: Codec<A>, to: (a: A) => B, from: (b: B) => A): Codec<B> => ({
   write: (w, value) => codec.write(w, from(value)),

@@ -47,6 +47,7 @@ describe('a descriptor', () => {
 
   test('names the key, or the chain of keys below it', () => {
     expect(outputDescriptor('p2wpkh', root)).toMatch(new RegExp(`^wpkh\\(${root}\\)#[a-z0-9]{8}$`));
+    expect(outputDescriptor('p2wsh', root, [7, 0])).toMatch(new RegExp(`^wsh\\(pk\\(${root}/7/0/\\*\\)\\)#[a-z0-9]{8}$`));
     expect(outputDescriptor('p2tr', root, [7, 0])).toMatch(new RegExp(`^tr\\(${root}/7/0/\\*\\)#[a-z0-9]{8}$`));
     expect(() => descriptorChecksum('raw(Ü)')).toThrow(Refusal);
   });

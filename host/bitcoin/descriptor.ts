@@ -1,11 +1,12 @@
 /**
- * What watch-only software needs of a wallet: its extended public key (BIP-32) and output descriptors (BIP-380, BIP-382, BIP-386). Both show every
+ * What watch-only software needs of a wallet: its extended public key (BIP-32) and output descriptors (BIP-380 to 382, BIP-386). Both show every
  * address of the wallet, past and future, to whoever has them; neither can spend.
  */
 import { concatBytes } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
 import { fromBase58Check, toBase58Check } from './base58.ts';
 import type { Network } from './networks.ts';
+import type { SpendType } from './scripts.ts';
 
 /** `xpub` on mainnet, `tpub` on the others. SLIP-132 versions (`zpub`) are not used: a descriptor says what the key is for. */
 const versionOf = (network: Network): Uint8Array =>
@@ -34,10 +35,16 @@ export function decodeExtendedKey(text: string): ExtendedPublicKey {
   return { chainCode: bytes.slice(13, 45), publicKey: bytes.slice(45) };
 }
 
-/** `wpkh(KEY)` or `tr(KEY)` with its checksum. KEY: the extended key alone (the wallet's own address), or all keys `path/*` below it. */
-export function outputDescriptor(type: 'p2wpkh' | 'p2tr', extendedKey: string, path?: readonly number[]): string {
-  const key = path === undefined ? extendedKey : [extendedKey, ...path, '*'].join('/');
-  const script = type === 'p2wpkh' ? `wpkh(${key})` : `tr(${key})`;
+/** `pk(KEY)` of BIP-381 is `<KEY> OP_CHECKSIG`, the witness script of this wallet's P2WSH. */
+const FRAMES: Readonly<Record<SpendType, (key: string) => string>> = {
+  p2wpkh: (key) => `wpkh(${key})`,
+  p2wsh: (key) => `wsh(pk(${key}))`,
+  p2tr: (key) => `tr(${key})`,
+};
+
+/** The descriptor of a type with its checksum. KEY: the extended key alone (the wallet's own address), or all keys `path/*` below it. */
+export function outputDescriptor(type: SpendType, extendedKey: string, path?: readonly number[]): string {
+  const script = FRAMES[type](path === undefined ? extendedKey : [extendedKey, ...path, '*'].join('/'));
   return `${script}#${descriptorChecksum(script)}`;
 }
 

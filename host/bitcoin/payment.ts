@@ -19,6 +19,7 @@ import {
   u32,
   u64,
   versioned,
+  versions,
   type Codec,
   type Infer,
 } from '../base/codec.ts';
@@ -93,32 +94,21 @@ const paymentOf = <I>(input: Codec<I>) => ({
   /** sat/kvB that the fee was computed from. */
   feeRate: u64,
 });
-const versions = {
-  1: struct(paymentOf(struct(inputFields))),
-  2: struct({ ...paymentOf(paymentInput), changePath: path }),
-};
-export type UnsignedPayment = Infer<(typeof versions)[2]>;
+const withoutPaths = struct(paymentOf(struct(inputFields)));
+const withPaths = struct({ ...paymentOf(paymentInput), changePath: path });
+export type UnsignedPayment = Infer<typeof withPaths>;
 
 /** Whether everything in it belongs to the wallet's own key. */
 const isOwn = ({ inputs, changePath }: Pick<UnsignedPayment, 'inputs' | 'changePath'>): boolean =>
   changePath.length === 0 && inputs.every((input) => input.path.length === 0);
 
-/** Version 1: without paths, all of the wallet's own key. Version 2 has a path. One encoding per payment. */
-export const unsignedPayment: Codec<UnsignedPayment> = {
-  write: (writer, value) =>
-    isOwn(value) ? versioned(1, versions[1]).write(writer, value) : versioned(2, versions[2]).write(writer, value),
-  read: (reader) => {
-    const version = reader.u8();
-    if (version === 1) {
-      const { inputs, ...rest } = versions[1].read(reader);
-      return { ...rest, inputs: inputs.map((input) => ({ ...input, path: [] })), changePath: [] };
-    }
-    if (version !== 2) throw new DecodeError('', `version ${version}, only 1 and 2 are known`);
-    const value = versions[2].read(reader);
-    if (isOwn(value)) throw new DecodeError('inputs', 'no path in it');
-    return value;
-  },
-};
+const own: Codec<UnsignedPayment> = map(
+  withoutPaths,
+  ({ inputs, ...rest }) => ({ ...rest, inputs: inputs.map((input) => ({ ...input, path: [] })), changePath: [] }),
+  (value) => value,
+);
+/** Version 1: without paths, all of the wallet's own key. Version 2 has a path. */
+export const unsignedPayment = versions({ 1: own, 2: withPaths }, (value) => (isOwn(value) ? 1 : 2));
 
 const total = (items: readonly { readonly value: bigint }[]): bigint => items.reduce((sum, { value }) => sum + value, 0n);
 

@@ -133,6 +133,7 @@ describe('answers', () => {
       [['health'], [/node-1, version 0\.1\.0/, /4 of 4 connected/, /PostgreSQL.*yes/]],
       [['presig', 'list'], [/1{64}.*node-1, node-2, node-3, node-4[^]*2{64}/]],
       [['dkg', 'start', '--protocol', 'both', '--threshold', '4', '--total', '5'], [/cggmp24, 4 of 5[^]*p2wpkh[^]*frost, 4 of 5[^]*p2tr/]],
+      [['wallet', 'create', '--address-type', 'p2wsh'], [/cggmp24, 4 of 5[^]*p2wsh, regtest/]],
       [['wallet', 'create', '--name', 'ops', '--protocol', 'frost', '--threshold', '3'], [/ops/, /frost, 3 of 5/]],
     ]; // prettier-ignore
     for (const [args, patterns] of commands) {

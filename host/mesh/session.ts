@@ -73,7 +73,9 @@ export class Session implements MeshSession {
     if (signal !== undefined) {
       this.#onSignal = () => {
         const reason: unknown = signal.reason;
-        this.#end(reason instanceof Error ? reason : new DOMException('the session was cancelled', 'AbortError'), 'cancelled');
+        const why = reason instanceof Error ? reason : new DOMException('the session was cancelled', 'AbortError');
+        // What nobody gave a reason for has the words of the platform.
+        this.#end(why, why instanceof DOMException ? 'cancelled' : bounded(why.message));
       };
       signal.addEventListener('abort', this.#onSignal, { once: true });
     }
@@ -115,9 +117,7 @@ export class Session implements MeshSession {
   }
 
   abort(claim: string): void {
-    let text = claim;
-    while (Buffer.byteLength(text) > MAX_CLAIM_BYTES) text = text.slice(0, -1);
-    this.#end(new DOMException('the session was aborted', 'AbortError'), text);
+    this.#end(new DOMException('the session was aborted', 'AbortError'), bounded(claim));
   }
 
   /** A message of party `from`. Returns what became of it, for the counters. */
@@ -245,4 +245,11 @@ export class Session implements MeshSession {
     for (const party of this.#parties) party.slots.clear();
     this.#o.ended(claim);
   }
+}
+
+/** A claim as long as a frame carries it. */
+function bounded(claim: string): string {
+  let text = claim;
+  while (Buffer.byteLength(text) > MAX_CLAIM_BYTES) text = text.slice(0, -1);
+  return text;
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { utf8 } from '../base/bytes.ts';
 import { bytes, decode, encode, text } from '../base/codec.ts';
-import { Abandoned, Fault, Silence } from '../base/errors.ts';
+import { Abandoned, Fault, Silence, Unavailable } from '../base/errors.ts';
 import { LocalIdentity, Roster, sessionIdentity } from '../consensus/identity.ts';
 import { createRounds, echoRound, p2pRound, broadcastRound, type Rounds } from '../protocol/rounds.ts';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -225,7 +225,7 @@ describe('the end', () => {
 
   test('a long claim is cut, and a signal cancels receives and tells the others', async () => {
     const { net, open } = setUp(2);
-    const [sid, other] = [sidOf(), sidOf()];
+    const [sid, other, third] = [sidOf(), sidOf(), sidOf()];
     const [a, b] = [open(0, sid), open(1, sid)];
     a.abort('€'.repeat(500));
     await net.settled();
@@ -237,6 +237,12 @@ describe('the end', () => {
     await net.settled();
     expect(await waiting).toMatchObject({ name: 'AbortError' });
     await expect(d.receive(0, 'r')).rejects.toMatchObject({ claim: 'cancelled' });
+    const reasoned = new AbortController();
+    const [e, f] = [open(0, third, { signal: reasoned.signal }), open(1, third)];
+    reasoned.abort(new Unavailable('node-1', 'node-1 is stopping', 'start it again'));
+    await net.settled();
+    await expect(e.receive(1, 'r')).rejects.toBeInstanceOf(Unavailable);
+    await expect(f.receive(0, 'r')).rejects.toMatchObject({ claim: 'node-1 is stopping' });
   });
 
   test('a malformed abort is the fault of the link, not of the session', async () => {

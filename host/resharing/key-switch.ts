@@ -219,7 +219,8 @@ export class KeySwitch {
     const follows = this.#certificates.some(({ ticket: { plan: known } }) => {
       const ended = plan.epoch === known.nextEpoch && plan.t === known.nextT && sameMembers(plan.oldMembers, known.newMembers);
       const started = plan.epoch === known.epoch && plan.t === known.t && sameMembers(plan.oldMembers, known.oldMembers);
-      return plan.keyId === known.keyId && plan.publicKey.equals(known.publicKey) && (ended || started);
+      const same = plan.keyId === known.keyId && plan.publicKey.equals(known.publicKey) && plan.purpose === known.purpose;
+      return same && (ended || started);
     });
     if (!holds && follows) return checkPlan(plan, plan.publicKey);
     const what = epoch === undefined ? 'this node has nothing of the key' : `the certificate does not end epoch ${epoch}`;

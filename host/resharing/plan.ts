@@ -5,7 +5,7 @@
  * A refresh (§6.5, 6.6) is the plan whose new committee is the old one, with all of its members sharing.
  */
 import { equalBytes, hex, utf8 } from '../base/bytes.ts';
-import { bytes, bytesUpTo, list, oneOf, optional, struct, text, u32, versioned, type Codec } from '../base/codec.ts';
+import { bytes, bytesUpTo, list, oneOf, optional, struct, text, u32, versions, type Codec } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import { MAX_PARTIES } from '../cggmp24/key-share.ts';
 import { sessionId, type SessionBinding } from '../cggmp24/session.ts';
@@ -41,11 +41,16 @@ export interface Plan {
   readonly newMembers: readonly Uint8Array[];
   /** Of the auxiliary information that O* made for this epoch; empty for FROST. */
   readonly auxHash: Uint8Array;
+  /**
+   * What the key is for, in the words of its holders (a wallet: the type of its addresses); absent for the usual purpose of the scheme. Not understood
+   * here, but voted on, compared with what old members hold, and bound to the run: new members come to know it by a plan that no holder would lie in.
+   */
+  readonly purpose?: string;
 }
 
 const IDENTITY_BYTES = 32;
 const identities = list(bytes(IDENTITY_BYTES), { max: MAX_PARTIES });
-const fields: Codec<Plan> = struct({
+const fields = {
   kind: oneOf(PLAN_KINDS),
   keyId: text(64),
   scheme: oneOf(SCHEMES),
@@ -61,15 +66,23 @@ const fields: Codec<Plan> = struct({
   nextT: u32,
   newMembers: identities,
   auxHash: bytesUpTo(32),
-}) as Codec<Plan>;
+};
+const usual = struct(fields) as Codec<Plan>;
+const withPurpose = struct({ ...fields, purpose: text(32) }) as Codec<Plan>;
 
-/** As it travels and is stored. Whether it makes sense is {@link checkPlan}'s to say. */
-export const plan: Codec<Plan> = versioned(1, fields);
+/** As it travels and is stored; version 2 has a purpose. Whether it makes sense is {@link checkPlan}'s to say. */
+export const plan = versions<Plan>({ 1: usual, 2: withPurpose }, ({ purpose }) => (purpose === undefined ? 1 : 2));
 
-/** plan = SHA-256(T("reshare-plan/v1"), …) with the fields of §6.10 in their order, the kind in front and the internal key at the end. */
+/**
+ * plan = SHA-256(T("reshare-plan/v1"), …) with the fields of §6.10 in their order, the kind in front and the internal key at the end; with a purpose
+ * T("reshare-plan/v2"), and the purpose after all.
+ */
 export function planHash(value: Plan): Uint8Array {
   const n = value.oldMembers.length;
-  const hash = new Transcript('reshare-plan/v1').text(value.kind).bytes(utf8(value.keyId)).text(value.scheme);
+  const hash = new Transcript(value.purpose === undefined ? 'reshare-plan/v1' : 'reshare-plan/v2')
+    .text(value.kind)
+    .bytes(utf8(value.keyId))
+    .text(value.scheme);
   hash.point(value.publicKey).bytes(value.chainCode).u32(value.epoch).u32(value.nextEpoch).u32(value.t).u32(n);
   hash.list([...value.oldMembers.keys()], (t, i) => t.u32(Number(shamirPoint(i))));
   hash.list(value.oldMembers, (t, key) => t.bytes(key));
@@ -78,7 +91,9 @@ export function planHash(value: Plan): Uint8Array {
   hash.u32(value.nextT).u32(value.newMembers.length);
   hash.list(value.newMembers, (t, key) => t.bytes(key));
   hash.bytes(value.auxHash);
-  return hash.list(value.internal === undefined ? [] : [value.internal], (t, P) => t.point(P)).digest();
+  hash.list(value.internal === undefined ? [] : [value.internal], (t, P) => t.point(P));
+  if (value.purpose !== undefined) hash.text(value.purpose);
+  return hash.digest();
 }
 
 /** A plan and 16 random bytes: one try. Every try has its own session, and is voted on for itself. */
@@ -179,6 +194,8 @@ export function checkPlan(value: Plan, publicKey: Point): void {
 export interface Held {
   readonly share: SharedKey;
   readonly members: readonly Uint8Array[];
+  /** {@link Plan.purpose}, as it is known here. */
+  readonly purpose?: string;
 }
 
 /**
@@ -187,9 +204,13 @@ export interface Held {
  * bring its own quorum.
  * @throws Refusal naming the field.
  */
-export function checkHeld(value: Plan, { share, members }: Held): void {
+export function checkHeld(value: Plan, { share, members, purpose }: Held): void {
   checkPlan(value, share.publicKey);
   checkOwnShare(value, share, members[share.index]!);
+  if (value.purpose !== purpose) {
+    const what = `the plan is of a key for ${value.purpose ?? 'the usual'}, this node holds it for ${purpose ?? 'the usual'}`;
+    refuse('purpose', what, 'plan with the purpose that the key was made for', 403);
+  }
   if (!sameMembers(value.oldMembers, members))
     refuse('oldMembers', 'the plan names another old committee than this node knows', 'plan with the committee of the epoch in force', 403);
 }

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest';
-import { utf8 } from '../base/bytes.ts';
+import { hex, utf8 } from '../base/bytes.ts';
+import { decode, encode } from '../base/codec.ts';
 import { createCore } from '../core/index.ts';
 import { lagrangeAtZero, shamirPoint } from '../curve/polynomial.ts';
 import { G, modQ, mul } from '../curve/secp256k1.ts';
@@ -14,7 +15,8 @@ import { nobleAccepts } from '../cggmp24/testing/verifiers.ts';
 import { outputKey } from '../frost/share.ts';
 import { schnorr } from '@noble/curves/secp256k1.js';
 import { toEcdsa, toFrost, type Scheme } from './shared-key.ts';
-import { change, makeCommittee, planOf, run, type Change, type Committee } from './testing/parties.ts';
+import { checkHeld, plan, runId, type Held } from './plan.ts';
+import { change, keysOf, makeCommittee, planOf, run, type Change, type Committee } from './testing/parties.ts';
 import { checkCertificate } from './statements.ts';
 import { testParameters } from '../proofs/parameters.ts';
 
@@ -104,6 +106,27 @@ describe.each(['cggmp24', 'frost'] as const)('resharing a %s key', (scheme) => {
     expect(third.shares[0]!.epoch).toBe(2);
     expectSameKey(second, third);
   });
+});
+
+test('a purpose is in the plan, in the session of its run and in what old members compare; a plan without one is as it was', async () => {
+  const old = await makeCommittee('cggmp24', 2, [0, 1, 2]);
+  const usual = planOf(old, { sharers: [0, 1], t: 2, members: [1, 3] });
+  const typed = { ...usual, purpose: 'p2wsh' };
+  expect([encode(plan, usual)[0], encode(plan, typed)[0]]).toEqual([1, 2]);
+  for (const value of [usual, typed]) expect(encode(plan, decode(plan, encode(plan, value)))).toEqual(encode(plan, value));
+  const nonce = new Uint8Array(16);
+  const ids = [usual, typed, { ...usual, purpose: 'p2tr' }, { ...usual, purpose: '' }].map((of) => hex(runId({ plan: of, nonce }, testParameters))); // prettier-ignore
+  expect(new Set(ids).size).toBe(4);
+
+  const held: Held = { share: old.shares[0]!, members: keysOf(old.members) };
+  expect(() => checkHeld(typed, held)).toThrow(expect.objectContaining({ field: 'purpose' }));
+  expect(() => checkHeld(usual, { ...held, purpose: 'p2wsh' })).toThrow(expect.objectContaining({ field: 'purpose' }));
+  checkHeld(typed, { ...held, purpose: 'p2wsh' });
+
+  const { results } = await run(old, typed, {
+    edit: (_, options) => (options.own === undefined ? options : { ...options, own: { ...options.own, purpose: 'p2wsh' } }),
+  });
+  for (const { ticket } of values(results)) expect(ticket.plan.purpose).toBe('p2wsh');
 });
 
 test('everybody ends with the same certificate, and it verifies', async () => {

@@ -107,6 +107,22 @@ function suite(start: () => Promise<TestServer>): void {
     });
   });
 
+  it('a database of a release that knew no P2WSH keeps its wallets, and takes such ones', async () => {
+    const { ownerUrl } = await server.newDatabase();
+    await migrate({ url: ownerUrl, migrations: MIGRATIONS.slice(0, 5) });
+    const insert = (id: string, type: string) =>
+      as(ownerUrl, `insert into wallets (wallet_id, name, protocol, address_type, threshold, total_nodes, public_key, address, network)
+        values ($1, 'Main', 'cggmp24', $2, 2, 3, $3, $1, 'regtest')`, [id, type, wallet.public_key]); // prettier-ignore
+    await insert('w1', 'p2wpkh');
+    await expect(insert('w2', 'p2wsh')).rejects.toThrow(/wallets_address_type_check/);
+    expect(await migrate({ url: ownerUrl })).toContain(6);
+    await insert('w2', 'p2wsh');
+    expect(await as(ownerUrl, 'select wallet_id, address_type from wallets order by 1')).toEqual([
+      { wallet_id: 'w1', address_type: 'p2wpkh' },
+      { wallet_id: 'w2', address_type: 'p2wsh' },
+    ]);
+  });
+
   describe('payments', () => {
     it('are entered with their coins, found by id and txid, and paged', async () => {
       const first = payment({ metadata: 'for the milk' });
@@ -360,14 +376,17 @@ function suite(start: () => Promise<TestServer>): void {
         [{ threshold: 6 }, 'wallets_threshold'],
         [{ threshold: 1 }, 'wallets_threshold'],
         [{ total_nodes: 17 }, 'wallets_threshold'],
-        [{ protocol: 'frost' }, 'wallets_public_key'],
+        [{ protocol: 'frost', address_type: 'p2tr' }, 'wallets_public_key'],
+        [{ protocol: 'frost', address_type: 'p2wsh', public_key: digest('x') }, 'wallets_address_type'],
+        [{ address_type: 'p2tr' }, 'wallets_address_type'],
         [{ public_key: `04${digest('x')}` }, 'wallets_public_key'],
         [{ network: 'litecoin' as 'regtest' }, 'wallets_network_check'],
       ] as const) {
         await expect(records.wallets.insert({ ...other, ...change })).rejects.toEqual(refusal('database.constraint', field));
       }
       await records.wallets.insert({ ...other, protocol: 'frost', address_type: 'p2tr', public_key: digest('x') });
-      expect((await records.wallets.list()).map(({ wallet_id }) => wallet_id)).toEqual(['w1', 'w3']);
+      await records.wallets.insert({ ...wallet, wallet_id: 'w4', address_type: 'p2wsh', address: 'bcrt1qlonger' });
+      expect((await records.wallets.list()).map(({ wallet_id }) => wallet_id)).toEqual(['w1', 'w3', 'w4']);
     });
 
     it('let one of 100 equal requests through, and none with another body', async () => {

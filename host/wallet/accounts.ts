@@ -16,13 +16,13 @@ export const rootOf = ({ protocol, share }: WalletKey): ExtendedKey =>
   protocol === 'cggmp24' ? share : { publicKey: share.internal, chainCode: share.chainCode };
 
 /**
- * P2WPKH for CGGMP24, P2TR for FROST; of the wallet's own key, or of the one at `path` below it. The stored key of FROST is tweaked already (BIP-341);
- * its children are tweaked here (BIP-86).
+ * Of the key's type; of the wallet's own key, or of the one at `path` below it. The stored key of FROST is tweaked already (BIP-341); its children are
+ * tweaked here (BIP-86).
  */
 export function scriptOf(key: WalletKey, path: WalletPath = []): WalletScript {
   const child = path.length === 0 ? undefined : Child.of(rootOf(key), path).publicKey;
-  if (key.protocol === 'cggmp24') return walletScript('p2wpkh', (child ?? key.share.publicKey).toBytes(true));
-  return walletScript('p2tr', outputKey(child === undefined ? key.share : { P: tweakPoint(child) }));
+  if (key.protocol === 'cggmp24') return walletScript(key.addressType, (child ?? key.share.publicKey).toBytes(true));
+  return walletScript(key.addressType, outputKey(child === undefined ? key.share : { P: tweakPoint(child) }));
 }
 
 export const addressAt = (key: WalletKey, path: WalletPath, network: Network): string => addressOf(scriptOf(key, path).script, network);
@@ -38,7 +38,7 @@ export function walletInfo(key: WalletKey, network: Network): WalletInfo {
     wallet_id: key.walletId,
     name: key.walletName,
     protocol: key.protocol,
-    address_type: key.protocol === 'cggmp24' ? 'p2wpkh' : 'p2tr',
+    address_type: key.addressType,
     threshold: key.share.t,
     total_nodes: key.share.n,
     public_key: hex(script.publicKey),

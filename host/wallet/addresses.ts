@@ -103,15 +103,14 @@ export class Addresses {
     const { network } = this.context;
     const { publicKey, chainCode } = rootOf(key);
     const extended = encodeExtendedKey({ publicKey: publicKey.toBytes(true), chainCode }, network);
-    const type = key.protocol === 'cggmp24' ? 'p2wpkh' : 'p2tr';
     return {
       wallet_id: walletId,
       network,
       extended_public_key: extended,
-      own: outputDescriptor(type, extended),
+      own: outputDescriptor(key.addressType, extended),
       account,
-      receive: outputDescriptor(type, extended, [account, 0]),
-      change: outputDescriptor(type, extended, [account, 1]),
+      receive: outputDescriptor(key.addressType, extended, [account, 0]),
+      change: outputDescriptor(key.addressType, extended, [account, 1]),
     };
   }
 
@@ -205,7 +204,7 @@ export class Addresses {
     return {
       wallet_id: key.walletId,
       address: addressAt(key, path, network),
-      address_type: key.protocol === 'cggmp24' ? 'p2wpkh' : 'p2tr',
+      address_type: key.addressType,
       network,
       path: showPath(path),
       account,

@@ -239,7 +239,7 @@ describe('a key that was prepared when the node stopped', () => {
     const keyring = await Keyring.open(vault, testParameters, cluster.core);
     const key = keyring.find(id)!;
     if (key.protocol !== 'frost') throw new Error('a FROST wallet was looked for');
-    await keyring.prepare(key, { protocol: 'frost', share: key.share });
+    await keyring.prepare(key, { protocol: 'frost', addressType: key.addressType, share: key.share });
     await vault.close();
 
     // One peer of two is not enough: it could name a key that another honest node has no share of.

@@ -13,6 +13,7 @@ import { CeremonyLog } from './ceremony-log.ts';
 import { CeremonyRuns } from './ceremony-runs.ts';
 import { online, type WalletContext } from './context.ts';
 import { checkInvitation, INVITATION_WINDOW_MS } from './invitations.ts';
+import { Invited } from './invited.ts';
 import type { Keyring } from './keyring.ts';
 import { accepted, auxAnswer, auxQuery, cancellation, invitation, type Invitation } from './messages.ts';
 import type { Pools } from './pools.ts';
@@ -34,6 +35,7 @@ const LEAD_TIMEOUT_MS = 30 * 60_000;
 export class Ceremonies {
   readonly #log: CeremonyLog;
   readonly #runs: CeremonyRuns;
+  readonly #invited: Invited;
   /** Invitations by nonce, with their time: those too old to be accepted again are forgotten. */
   readonly #seen = new Map<string, number>();
   /** What runs now, by what it is exclusive for: one key generation or aux run at a time, one presigning job per wallet. */
@@ -49,10 +51,12 @@ export class Ceremonies {
   ) {
     this.#log = new CeremonyLog(context, standing);
     this.#runs = new CeremonyRuns(context, keyring, pools, this.#log);
+    this.#invited = new Invited(context);
   }
 
   /** Answers invitations of other nodes. Registered before the mesh starts. */
   serve(): void {
+    this.#invited.serve();
     this.context.calls.serve(join, async (from, request) => {
       this.#check(from, request);
       if (this.#running.has(exclusion(request))) await this.#idle(request);
@@ -199,7 +203,9 @@ export class Ceremonies {
     const lock = exclusion(invite);
     for (const [nonce, at] of this.#seen) if (Math.abs(this.context.clock() - at) > 2 * INVITATION_WINDOW_MS) this.#seen.delete(nonce);
     this.#seen.set(id, invite.createdAt);
-    this.#aborts.set(id, { inviter, abort: new AbortController() });
+    const abort = new AbortController();
+    this.#aborts.set(id, { inviter, abort });
+    if (invite.kind !== 'presign' && inviter !== this.context.self) this.#invited.began({ invite, inviter, abort });
     if (invite.kind === 'presign') this.pools.generating.add(invite.walletId);
     const run = this.#run(id, invite);
     this.#running.set(
@@ -211,6 +217,7 @@ export class Ceremonies {
     } finally {
       this.#running.delete(lock);
       this.#aborts.delete(id);
+      this.#invited.ended(invite);
       this.pools.generating.delete(invite.walletId);
     }
   }

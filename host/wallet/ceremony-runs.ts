@@ -74,16 +74,20 @@ export class CeremonyRuns {
 
   async #keygen(running: Running, invite: Invitation): Promise<void> {
     const { keyring } = this;
-    const { protocol, walletId, walletName, threshold: t, committee, createdAt, nonce } = invite;
+    const { protocol, walletId, walletName, threshold: t, committee, createdAt, addressType } = invite;
     const { parameters, random } = this.context;
     const description = { walletId, walletName, committee, createdAt };
     const identities = this.#identities(running);
+    const nonce = keygenNonce(invite);
     const binding = { protocol: `keygen-${protocol}`, parameters, nonce, identities, t, n: committee.length, keyId: walletId };
     await this.#watched(running, { binding }, { roundTimeoutMs: ROUND_TIMEOUT_MS.dkg, class: 'ceremony' }, async (rounds) => {
+      const common = { rounds, t, random, keyId: walletId };
       if (protocol === 'cggmp24') {
-        await ecdsaKeygen({ rounds, t, random, keyId: walletId, prepared: (share) => keyring.prepare(description, { protocol, share }) });
+        const kind = { protocol, addressType: addressType ?? 'p2wpkh' } as const;
+        await ecdsaKeygen({ ...common, prepared: (share) => keyring.prepare(description, { ...kind, share }) });
       } else {
-        await frostKeygen({ rounds, t, random, keyId: walletId, prepared: (share) => keyring.prepare(description, { protocol, share }) });
+        const kind = { protocol, addressType: 'p2tr' } as const;
+        await frostKeygen({ ...common, prepared: (share) => keyring.prepare(description, { ...kind, share }) });
       }
     });
   }
@@ -175,3 +179,11 @@ export class CeremonyRuns {
     }
   }
 }
+
+/**
+ * What makes the session of a key generation: the nonce of the invitation, with the type of the addresses where one is named. So nodes that were told
+ * different types are in different sessions, of which none is complete, and no key comes of any. (The usual type leaves the nonce as it is: nodes of
+ * earlier releases, which know no other, take part.)
+ */
+const keygenNonce = ({ nonce, addressType }: Invitation): Uint8Array =>
+  addressType === undefined ? nonce : sha256(new Transcript('keygen-type/v1').bytes(nonce).text(addressType).preimage());

@@ -12,7 +12,7 @@ const MAX_PRESIGNATURES = 100;
 /** Everything that an honest inviter gets right. `used`: whether an invitation with its nonce was taken before. @throws Refusal naming what is wrong. */
 export function checkInvitation(
   from: NodeId,
-  { kind, protocol, walletId, walletName, threshold, committee, signers, count, createdAt }: Invitation,
+  { kind, protocol, walletId, walletName, threshold, committee, signers, count, createdAt, addressType }: Invitation,
   { context, keyring, used }: { context: Pick<WalletContext, 'self' | 'members' | 'clock'>; keyring: Keyring; used: boolean },
 ): void {
   const refuse = (field: string, message: string, remedy: string, status: 400 | 403 | 409 | 422 = 422): never => {
@@ -44,6 +44,12 @@ export function checkInvitation(
       409,
     );
   if (used) refuse('nonce', 'this invitation was used before', 'start a new ceremony', 409);
+  if (addressType !== undefined && (kind !== 'dkg' || protocol !== 'cggmp24'))
+    refuse(
+      'address_type',
+      `${addressType} addresses are of new CGGMP24 keys`,
+      'name the type where a cggmp24 key is generated, nowhere else',
+    );
 
   if (kind === 'presign') {
     const key = keyring.active(walletId);

@@ -18,7 +18,7 @@ import type { Ceremonies } from './ceremonies.ts';
 import type { Erasures } from './erasures.ts';
 import { online, type WalletContext } from './context.ts';
 import { methods } from './key-change-messages.ts';
-import { sharedOf, textOf, type KeySwitches } from './key-switches.ts';
+import { purposeOf, sharedOf, textOf, type KeySwitches } from './key-switches.ts';
 import { sealable, unknownWallet, type Keyring, type KeyDescription, type WalletKey } from './keyring.ts';
 import { MAX_NODES } from './messages.ts';
 import type { KeyStatus } from './types.ts';
@@ -181,6 +181,7 @@ export class KeyChanges {
       nextT,
       newMembers: identities(nodes),
       auxHash,
+      ...purposeOf(key),
     };
   }
 
@@ -249,6 +250,7 @@ export class KeyChanges {
     const parties = switches.nodesOf(participants(plan));
     // The key that this node has, or was told to join by its operator; never the one that the plan names.
     if (key === undefined) await switches.requireConsent(walletId, plan.nextT, nodes, keyOfPlan(plan));
+    requireKnownPurpose(plan);
     const publicKey = key === undefined ? plan.publicKey : sharedOf(key).publicKey;
     if (member !== undefined && protocol === 'cggmp24') await this.#requireAux(plan.auxHash);
     const change = await switches.of(walletId);
@@ -314,9 +316,15 @@ export class KeyChanges {
   }
 }
 
+/** Of no other does this node know what addresses the key has. @throws Refusal */
+function requireKnownPurpose({ scheme, purpose }: Plan): void {
+  if (purpose === undefined || (purpose === 'p2wsh' && scheme === 'cggmp24')) return;
+  throw new Refusal('key_change', 'purpose', `no node holds a ${scheme} key for ${purpose}`, 'run the same version on all nodes', 422);
+}
+
 /** The new share as the keyring keeps it. */
-function walletKeyOf({ key, rid }: NewShare, description: KeyDescription, { auxHash }: Plan): WalletKey {
-  return key.scheme === 'cggmp24'
-    ? { ...description, protocol: 'cggmp24', state: 'active', share: toEcdsa(key, rid), auxHash }
-    : { ...description, protocol: 'frost', state: 'active', share: toFrost(key) };
+function walletKeyOf({ key, rid }: NewShare, description: KeyDescription, { auxHash, purpose }: Plan): WalletKey {
+  if (key.scheme === 'frost') return { ...description, protocol: 'frost', addressType: 'p2tr', state: 'active', share: toFrost(key) };
+  const addressType = purpose === 'p2wsh' ? purpose : 'p2wpkh';
+  return { ...description, protocol: 'cggmp24', addressType, state: 'active', share: toEcdsa(key, rid), auxHash };
 }

@@ -26,6 +26,8 @@ const CONSENT = '.consent';
 const MAX_ANSWER = 8;
 
 export const sharedOf = (key: WalletKey): SharedKey => (key.protocol === 'cggmp24' ? ofEcdsa(key.share) : ofFrost(key.share));
+/** The type of a key's addresses as a plan names it: a type that is not the usual one. */
+export const purposeOf = ({ addressType }: WalletKey): Pick<Plan, 'purpose'> => (addressType === 'p2wsh' ? { purpose: addressType } : {});
 export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export class KeySwitches {
@@ -107,9 +109,9 @@ export class KeySwitches {
     this.#switches.set(walletId, Promise.resolve(change));
   }
 
-  /** A share with the identity keys of its committee, as this node knows them. */
+  /** A share with the identity keys of its committee and the purpose of its key, as this node knows them. */
   heldOf(key: WalletKey): Held {
-    return { share: sharedOf(key), members: key.committee.map((node) => this.context.roster.publicKey(node)) };
+    return { share: sharedOf(key), members: key.committee.map((node) => this.context.roster.publicKey(node)), ...purposeOf(key) };
   }
 
   /** Node names of identity keys. @throws Refusal for a key of no node of this cluster. */

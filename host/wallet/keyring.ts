@@ -7,13 +7,13 @@ import {
   DecodeError,
   encode,
   list,
+  map,
   oneOf,
   safeInteger,
   struct,
   text,
-  versioned,
+  versions,
   bytesUpTo,
-  type Codec,
   type Infer,
 } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
@@ -26,6 +26,7 @@ import { Transcript } from '../protocol/transcript.ts';
 import { hex } from '../base/bytes.ts';
 import type { Vault } from '../storage/vault.ts';
 import type { Parameters } from '../proofs/parameters.ts';
+import { ADDRESS_TYPES, type AddressType, type Protocol } from './types.ts';
 
 /** A key as it lies in the vault. */
 const fields = {
@@ -37,21 +38,25 @@ const fields = {
   createdAt: safeInteger,
   share: bytesUpTo(64 * 1024),
 };
-const versions = { 1: struct(fields), 2: struct({ ...fields, auxHash: bytesUpTo(32) }) };
-type Entry = Infer<(typeof versions)[2]>;
-/** Version 1: the committee's own auxiliary information serves. Version 2 names that of a changed key. One encoding per key. */
-export const entry: Codec<Entry> = {
-  write: (writer, value) =>
-    value.auxHash.length === 0 ? versioned(1, versions[1]).write(writer, value) : versioned(2, versions[2]).write(writer, value),
-  read: (reader) => {
-    const version = reader.u8();
-    if (version === 1) return { ...versions[1].read(reader), auxHash: new Uint8Array() };
-    if (version !== 2) throw new DecodeError('', `version ${version}, only 1 and 2 are known`);
-    const value = versions[2].read(reader);
-    if (value.auxHash.length === 0) throw new DecodeError('auxHash', 'empty');
-    return value;
+const changed = { ...fields, auxHash: bytesUpTo(32) };
+const layouts = { 1: struct(fields), 2: struct(changed), 3: struct({ ...changed, addressType: oneOf(['p2wsh']) }) };
+type Entry = Infer<(typeof layouts)[2]> & { addressType: AddressType };
+const usual = ({ protocol }: { protocol: Protocol }): AddressType => ADDRESS_TYPES[protocol][0];
+const asIs = (of: Entry): Entry => of;
+/** Version 1: the committee's own auxiliary information serves. Version 2 names that of a changed key. Version 3 is of a key whose addresses are P2WSH. */
+export const entry = versions<Entry>(
+  {
+    1: map(layouts[1], (of) => ({ ...of, auxHash: new Uint8Array(), addressType: usual(of) }), asIs),
+    2: map(layouts[2], (of) => ({ ...of, addressType: usual(of) }), asIs),
+    3: map(layouts[3], ecdsaOnly, (of) => ({ ...of, addressType: 'p2wsh' as const })),
   },
-};
+  ({ addressType, auxHash }) => (addressType === 'p2wsh' ? 3 : auxHash.length > 0 ? 2 : 1),
+);
+
+function ecdsaOnly(of: Entry): Entry {
+  if (of.protocol !== 'cggmp24') throw new DecodeError('addressType', `${of.addressType} of a ${of.protocol} key`);
+  return of;
+}
 
 export interface KeyDescription {
   readonly walletId: string;
@@ -61,9 +66,11 @@ export interface KeyDescription {
   /** Hash of the auxiliary information that was made for this epoch of the key; absent where the committee's own serves. */
   readonly auxHash?: Uint8Array;
 }
-export type WalletKey =
-  | (KeyDescription & { readonly protocol: 'cggmp24'; readonly state: 'prepared' | 'active'; readonly share: KeyShare })
-  | (KeyDescription & { readonly protocol: 'frost'; readonly state: 'prepared' | 'active'; readonly share: FrostShare });
+/** The share, and what the addresses of its key are. */
+export type TypedShare =
+  | { readonly protocol: 'cggmp24'; readonly addressType: (typeof ADDRESS_TYPES)['cggmp24'][number]; readonly share: KeyShare }
+  | { readonly protocol: 'frost'; readonly addressType: (typeof ADDRESS_TYPES)['frost'][number]; readonly share: FrostShare };
+export type WalletKey = KeyDescription & { readonly state: 'prepared' | 'active' } & TypedShare;
 
 /** Auxiliary information belongs to a committee: to these nodes in this order. */
 export const committeeId = (committee: readonly NodeId[]): string =>
@@ -109,10 +116,7 @@ export class Keyring {
   }
 
   /** Durable before it resolves: what comes after may tell others that this node holds its share. */
-  async prepare(
-    description: KeyDescription,
-    key: { protocol: 'cggmp24'; share: KeyShare } | { protocol: 'frost'; share: FrostShare },
-  ): Promise<void> {
+  async prepare(description: KeyDescription, key: TypedShare): Promise<void> {
     await this.#store({ ...description, ...key, state: 'prepared' });
   }
 
@@ -273,7 +277,8 @@ function keyOf(record: Entry): WalletKey {
     state: record.state,
     ...(record.auxHash.length > 0 && { auxHash: record.auxHash }),
   };
-  return record.protocol === 'cggmp24'
-    ? { ...description, protocol: 'cggmp24', share: decode(keyShare, record.share) }
-    : { ...description, protocol: 'frost', share: decode(frostShare, record.share) };
+  if (record.protocol === 'frost')
+    return { ...description, protocol: 'frost', addressType: 'p2tr', share: decode(frostShare, record.share) };
+  const addressType = record.addressType === 'p2wsh' ? 'p2wsh' : 'p2wpkh';
+  return { ...description, protocol: 'cggmp24', addressType, share: decode(keyShare, record.share) };
 }

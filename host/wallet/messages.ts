@@ -16,6 +16,7 @@ import {
   u32,
   u8,
   versioned,
+  versions,
   type Codec,
   type Infer,
 } from '../base/codec.ts';
@@ -42,28 +43,32 @@ const upTo = (max: number): Codec<number> =>
     (n) => n,
   );
 
-/** An invitation to a ceremony. Every member checks it, derives the session id from it, and runs the protocol as an equal. */
-export const invitation = versioned(
-  1,
-  struct({
-    /** Fresh random bytes: the id of the ceremony, and what makes its session ids unique. */
-    nonce: hash,
-    kind: oneOf(['aux', 'dkg', 'presign']),
-    protocol: oneOf(['cggmp24', 'frost']),
-    /** Empty for auxiliary information, which belongs to the committee and serves all its keys. */
-    walletId: uuid,
-    walletName: text(64),
-    threshold: u8,
-    /** The parties by index. For presigning: the committee of the key. */
-    committee,
-    /** For presigning: the signer set, as indices of the committee, ascending; empty otherwise. */
-    signers: list(u8, { max: MAX_NODES }),
-    /** For presigning: how many presignatures. 0 otherwise. */
-    count: u32,
-    createdAt: safeInteger,
-  }),
-);
-export type Invitation = Infer<typeof invitation>;
+const invited = {
+  /** Fresh random bytes: the id of the ceremony, and what makes its session ids unique. */
+  nonce: hash,
+  kind: oneOf(['aux', 'dkg', 'presign']),
+  protocol: oneOf(['cggmp24', 'frost']),
+  /** Empty for auxiliary information, which belongs to the committee and serves all its keys. */
+  walletId: uuid,
+  walletName: text(64),
+  threshold: u8,
+  /** The parties by index. For presigning: the committee of the key. */
+  committee,
+  /** For presigning: the signer set, as indices of the committee, ascending; empty otherwise. */
+  signers: list(u8, { max: MAX_NODES }),
+  /** For presigning: how many presignatures. 0 otherwise. */
+  count: u32,
+  createdAt: safeInteger,
+};
+const usual = struct(invited);
+const typed = struct({ ...invited, addressType: oneOf(['p2wsh']) });
+/** `addressType`: of the wallet whose key is generated; absent for the usual one of the protocol, and in all other ceremonies. */
+export type Invitation = Infer<typeof usual> & { readonly addressType?: 'p2wsh' };
+/** An invitation to a ceremony. Every member checks it, derives the session id from it, and runs the protocol as an equal. Version 2 names a type. */
+export const invitation = versions<Invitation>(
+  { 1: usual, 2: map(typed, (of): Invitation => of, (of) => ({ ...of, addressType: 'p2wsh' as const })) },
+  ({ addressType }) => (addressType === undefined ? 1 : 2),
+); // prettier-ignore
 
 export const accepted = versioned(1, struct({ ok: u8 }));
 /** Of the invitation with this nonce. */

@@ -18,7 +18,16 @@ import type { Payments } from './payments.ts';
 import type { Pools } from './pools.ts';
 import type { PrimeStock } from './prime-stock.ts';
 import type { Refill } from './refill.ts';
-import { MAX_GENERATE, type ClusterStatus, type Health, type WalletInfo, type WalletService } from './types.ts';
+import {
+  ADDRESS_TYPES,
+  MAX_GENERATE,
+  type AddressType,
+  type ClusterStatus,
+  type Health,
+  type Protocol,
+  type WalletInfo,
+  type WalletService,
+} from './types.ts';
 
 const MAX_NAME_BYTES = 64;
 /** How long an answer of the Bitcoin backend about its tip counts as "connected". */
@@ -141,7 +150,14 @@ export function createWalletService(parts: {
       );
     },
 
-    async createWallet({ name, protocol, threshold = context.threshold, total_nodes: n = context.members.length }) {
+    async createWallet({
+      name,
+      protocol,
+      address_type: addressType,
+      threshold = context.threshold,
+      total_nodes: n = context.members.length,
+    }) {
+      requireType(protocol, addressType);
       if (n > context.members.length || n < 2) {
         throw new Refusal(
           'total_nodes',
@@ -184,7 +200,8 @@ export function createWalletService(parts: {
       // Auxiliary information first: a wallet that has an address can also sign.
       if (protocol === 'cggmp24' && !(await ceremonies.auxShared(committee)))
         await named(committee, () => ceremonies.start({ ...common, kind: 'aux', walletId: '' }));
-      await named(committee, () => ceremonies.start({ ...common, kind: 'dkg', walletId }));
+      const typed = { ...common, ...(addressType === 'p2wsh' && { addressType }) };
+      await named(committee, () => ceremonies.start({ ...typed, kind: 'dkg', walletId }));
       return wallet(walletId);
     },
 
@@ -271,4 +288,18 @@ export function createWalletService(parts: {
     ceremonies: () => ceremonies.list(),
     events: (signal) => context.events.subscribe(signal),
   };
+}
+
+/** @throws Refusal for addresses that keys of the protocol cannot have. */
+function requireType(protocol: Protocol, addressType: AddressType | undefined): void {
+  const possible: readonly AddressType[] = ADDRESS_TYPES[protocol];
+  if (addressType === undefined || possible.includes(addressType)) return;
+  const other = protocol === 'frost' ? 'cggmp24' : 'frost';
+  throw new Refusal(
+    'address_type',
+    'address_type',
+    `a ${protocol} key has ${possible.join(' or ')} addresses, never ${addressType}`,
+    `name the protocol ${other} for ${addressType}, or one of ${possible.join(', ')}`,
+    422,
+  );
 }

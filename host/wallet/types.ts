@@ -6,7 +6,9 @@ import type { NodeId } from '../mesh/types.ts';
 
 export type Protocol = 'cggmp24' | 'frost';
 export type NetworkName = 'mainnet' | 'testnet' | 'signet' | 'regtest';
-export type AddressType = 'p2wpkh' | 'p2tr';
+/** What a wallet's addresses can be, by the protocol of its key; the first is the usual one. P2WSH: of the script `<key> OP_CHECKSIG`. */
+export const ADDRESS_TYPES = { cggmp24: ['p2wpkh', 'p2wsh'], frost: ['p2tr'] } as const satisfies Record<Protocol, readonly string[]>;
+export type AddressType = (typeof ADDRESS_TYPES)[Protocol][number];
 
 export interface WalletInfo {
   readonly wallet_id: string;
@@ -255,7 +257,14 @@ export interface WalletService {
   health(): Promise<Health>;
   clusterStatus(): Promise<ClusterStatus>;
   clusterNodes(): Promise<readonly ClusterNode[]>;
-  createWallet(request: { name?: string; protocol: Protocol; threshold?: number; total_nodes?: number }): Promise<WalletInfo>;
+  createWallet(request: {
+    name?: string;
+    protocol: Protocol;
+    /** The usual one of the protocol when absent. */
+    address_type?: AddressType;
+    threshold?: number;
+    total_nodes?: number;
+  }): Promise<WalletInfo>;
   wallets(): Promise<readonly WalletInfo[]>;
   wallet(walletId: string): Promise<WalletInfo>;
   balance(walletId: string): Promise<Balance>;

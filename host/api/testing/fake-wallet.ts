@@ -137,6 +137,7 @@ export function createFakeWallet(overrides: Partial<WalletService> = {}): FakeWa
         ...(request.protocol === 'frost' ? FROST_WALLET : ECDSA_WALLET),
         wallet_id: `w-${wallets.length + 1}`,
         name: request.name ?? `wallet ${wallets.length + 1}`,
+        ...(request.address_type !== undefined && { address_type: request.address_type }),
         threshold: request.threshold ?? 4,
         total_nodes: request.total_nodes ?? 5,
       };

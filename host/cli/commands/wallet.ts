@@ -18,7 +18,8 @@ type Utxos = z.output<typeof responses.utxos>;
 
 interface CreateOptions {
   readonly name?: string;
-  readonly protocol: string;
+  readonly protocol?: string;
+  readonly addressType?: string;
   readonly threshold?: number;
   readonly totalNodes?: number;
   readonly total?: number;
@@ -51,9 +52,13 @@ export function creating(command: Command, io: Io): void {
     .option('--name <text>', 'name for people')
     .option(
       '--protocol <protocol>',
-      'cggmp24 (ECDSA, P2WPKH), frost (Schnorr, P2TR), or both: two wallets',
+      'cggmp24 (ECDSA; the default), frost (Schnorr), or both: two wallets',
       oneOf('--protocol', ['cggmp24', 'frost', 'both']),
-      'cggmp24',
+    )
+    .option(
+      '--address-type <type>',
+      'p2wpkh (the usual of cggmp24), p2wsh (cggmp24) or p2tr (frost)',
+      oneOf('--address-type', ['p2wpkh', 'p2wsh', 'p2tr']),
     )
     .option('--threshold <t>', 'nodes that must sign', integer('--threshold', 2, 16))
     .option('--total-nodes <n>', 'nodes that hold a share', integer('--total-nodes', 2, 16))
@@ -61,10 +66,10 @@ export function creating(command: Command, io: Io): void {
     .action(action(io, create));
 }
 
-async function create(session: Session, { name, protocol, threshold, totalNodes, total }: CreateOptions): Promise<void> {
+async function create(session: Session, { name, protocol, addressType, threshold, totalNodes, total }: CreateOptions): Promise<void> {
   session.note('generating the key: every node takes part, this may take a while');
   const client = await session.client();
-  const body = { name, protocol, threshold, total_nodes: totalNodes ?? total };
+  const body = { name, protocol, address_type: addressType, threshold, total_nodes: totalNodes ?? total };
   const created = await client.post<Created>('/api/v1/wallet/create', body);
   const describe = (one: Wallet) =>
     record(session.paint, [

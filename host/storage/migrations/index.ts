@@ -5,5 +5,6 @@ import { audit } from './0002-audit.ts';
 import { views } from './0003-views.ts';
 import { keyChanges } from './0004-key-changes.ts';
 import { addresses } from './0005-addresses.ts';
+import { addressTypes } from './0006-address-types.ts';
 
-export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges, addresses];
+export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges, addresses, addressTypes];

@@ -6,7 +6,7 @@ export interface WalletRow {
   readonly wallet_id: string;
   readonly name: string;
   readonly protocol: 'cggmp24' | 'frost';
-  readonly address_type: 'p2wpkh' | 'p2tr';
+  readonly address_type: 'p2wpkh' | 'p2wsh' | 'p2tr';
   readonly threshold: number;
   readonly total_nodes: number;
   /** Hex: 33 bytes compressed (cggmp24), 32 bytes x-only (frost). */
