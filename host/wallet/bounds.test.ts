@@ -1,6 +1,8 @@
 /** What peers can make this node remember is bounded, and forgotten again. */
 import { describe, expect, test } from 'vitest';
 import type { Vote } from '../consensus/vote.ts';
+import { Allowance } from './allowance.ts';
+import { EarlyEnds } from './early-ends.ts';
 import { EarlyVotes } from './early-votes.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
@@ -41,9 +43,10 @@ describe('pending payments', () => {
   test('of one proposer are bounded, and leave room for those of others', () => {
     const all = new PendingPayments();
     for (let i = 0; i < 64; i++) all.add(pending(i));
-    expect([all.fullFor('node-1'), all.fullFor('node-2')]).toEqual([true, false]);
+    expect([all.fullFor('node-1', 0), all.fullFor('node-2', 0)]).toEqual([true, false]);
     all.remove(id(0));
-    expect(all.fullFor('node-1')).toBe(false);
+    // What waits to be judged counts too.
+    expect([all.fullFor('node-1', 0), all.fullFor('node-1', 1), all.fullFor('node-2', 64)]).toEqual([false, true, true]);
   });
 
   test('that have ended are still known to late votes, the last 128 of them', () => {
@@ -71,6 +74,29 @@ describe('pending payments', () => {
     await moved;
     expect(order).toEqual(['over', 'moved']);
   });
+});
+
+test('what a node may have of something in an hour is its own, and comes back', () => {
+  let now = 0;
+  const allowance = new Allowance(10, () => now);
+  allowance.spend('node-1', 9);
+  now = 30 * 60_000;
+  allowance.spend('node-1', 20);
+  expect([allowance.has('node-1'), allowance.has('node-2')]).toEqual([false, true]);
+  now = 60 * 60_000 + 1;
+  expect(allowance.has('node-1')).toBe(false);
+  now = 90 * 60_000 + 1;
+  expect(allowance.has('node-1')).toBe(true);
+});
+
+test('proposals that were given up before they came are known, those of each proposer for itself', () => {
+  const ends = new EarlyEnds();
+  const notice = (i: number) => ({ proposal: id(i), state: 'rejected' as const, reason: `${i}` });
+  ends.keep('node-2', notice(7));
+  expect([ends.of('node-2', id(7))?.reason, ends.of('node-3', id(7)), ends.of('node-2', id(8))]).toEqual(['7', undefined, undefined]);
+  for (let i = 0; i < 1000; i++) ends.keep('node-3', notice(i));
+  expect(ends.of('node-2', id(7))?.reason).toBe('7');
+  expect([ends.of('node-3', id(935)), ends.of('node-3', id(936))?.reason]).toEqual([undefined, '936']);
 });
 
 test('a node whose payments are refused cannot empty the pool by naming all of it; another hour, and others, are not held to it', async () => {

@@ -1,19 +1,22 @@
 /** Many payments at the same moment, over different nodes of one wallet; and nodes that would make use of it. */
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
+import { hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
 import { Refusal } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { outpoint } from '../bitcoin/coins.ts';
 import { Transaction } from '../bitcoin/library.ts';
-import { unsignedPayment } from '../bitcoin/payment.ts';
+import { paymentIntent, SEQUENCE, unsignedPayment } from '../bitcoin/payment.ts';
 import { certificateOf, quorumCertificate, verifyCertificate } from '../consensus/certificate.ts';
-import { proposalId, signedProposal, type Proposal } from '../consensus/proposal.ts';
+import { proposalId, signedProposal, signProposal, type Proposal } from '../consensus/proposal.ts';
 import { signVote, vote as voteCodec, type VoteValue } from '../consensus/vote.ts';
 import { method } from '../mesh/calls.ts';
 import { accepted, paymentProposal, voteNotice, voteObjection, type SignRequest } from './messages.ts';
+import { abandonMethod } from './notices.ts';
 import { signMethod } from './signer.ts';
 import { inState, RECIPIENT, startCluster, until, type Misbehaviour, type TestCluster, type TestNode } from './testing/cluster.ts';
 import type { SendRequest, TransactionInfo } from './types.ts';
+import { proposeMethod } from './voting.ts';
 
 let cluster: TestCluster;
 let nodes: readonly TestNode[];
@@ -174,6 +177,50 @@ describe('a member that says that coins are not free', () => {
     expect(payment).toMatchObject({ state: 'rejected', raw: null });
     expect(proposalsAt(nodes[1]!)).toHaveLength(10);
     expect(nodes.flatMap(({ asked }) => asked.filter(({ method: name }) => name === 'payment.sign'))).toEqual([]);
+  });
+});
+
+describe('a member that proposes without end', () => {
+  /** Spends twenty coins that do not exist, each at another address. */
+  function made(by: TestNode, wallet: string, account: number): Uint8Array {
+    const script = new Uint8Array(34).fill(1);
+    const input = (index: number) => ({ txid: hex(systemRandom.bytes(32)), vout: 0, value: 10_000n, script, witnessScript: undefined, sequence: SEQUENCE, path: [account, 0, index] }); // prettier-ignore
+    const inputs = Array.from({ length: 20 }, (_, index) => input(index));
+    const payment = { network: 'regtest', version: 2, locktime: 0, inputs, outputs: [{ script, value: 100_000n }], changeIndex: undefined, changePath: [], feeRate: 2_000n } as const; // prettier-ignore
+    const intent = { recipients: [{ address: RECIPIENT, amount: 100_000n }], metadata: undefined, feeRate: 2_000n };
+    const payload = encode(paymentProposal, { txId: crypto.randomUUID(), intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, { ...payment, outputs: [...payment.outputs], changePath: [] }), signers: [], presignatures: [] }); // prettier-ignore
+    const { clusterId, clock } = by.context;
+    const now = clock();
+    return encode(signedProposal, signProposal(by.identity, { version: 1, clusterId, proposer: by.id, kind: 'payment', walletId: wallet, payload, createdAt: now, expiresAt: now + 60_000, nonce: systemRandom.bytes(32) })); // prettier-ignore
+  }
+
+  test('waits for itself: payments of others go through meanwhile, and beyond what may wait it is turned away', async () => {
+    const wallet = await walletOf(4);
+    const [payer, flooded, , flooder] = nodes as [TestNode, TestNode, TestNode, TestNode];
+    let judged = 0;
+    const propose = async (account: number) => {
+      const proposal = made(flooder, wallet, account);
+      const { vote } = await flooder.calls.call(flooded.id, proposeMethod, { proposal });
+      judged++;
+      return { id: proposalId(decode(signedProposal, proposal).proposal), value: decode(voteCodec, vote).value };
+    };
+    const giveUp = ({ id }: { id: Uint8Array }) => flooder.calls.call(flooded.id, abandonMethod, { proposal: id, state: 'failed', reason: 'a test' }); // prettier-ignore
+    const flood = Array.from({ length: 70 }, (_, i) => propose(i));
+    const settled = Promise.allSettled(flood);
+    await until(() => judged > 0, 'the first of them to be judged');
+    expect((await payer.service.send(wallet, to(35_000))).state).toBe('broadcast');
+    expect((await flooded.service.send(wallet, to(35_001))).state).toBe('broadcast');
+    expect(judged).toBeLessThan(50);
+    const results = await settled;
+    // A thousand inputs in an hour may be looked at for nothing; six of the proposals were more than may wait.
+    const outcomes = results.map((result) => (result.status === 'fulfilled' ? result.value.value : (result.reason as Error).name));
+    const count = (name: string) => outcomes.filter((outcome) => outcome === name).length;
+    expect([count('reject') + count('Refusal'), count('Unavailable')]).toEqual([64, 6]);
+    expect(count('reject')).toBeGreaterThanOrEqual(50);
+    expect(count('Refusal')).toBeGreaterThan(5);
+    await Promise.all(results.flatMap((result) => (result.status === 'fulfilled' ? [giveUp(result.value)] : [])));
+    await expect(propose(200)).rejects.toMatchObject({ name: 'Refusal', status: 429 });
+    expect((await payer.service.send(wallet, to(35_002))).state).toBe('broadcast');
   });
 });
 

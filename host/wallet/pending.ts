@@ -66,11 +66,10 @@ export class PendingPayments {
   /** `ended` hears of every payment that is pending no more. */
   constructor(private readonly ended: (pending: Pending) => void = () => undefined) {}
 
-  /** Whether there is no room for another proposal of `proposer`. */
-  fullFor(proposer: string): boolean {
-    return (
-      this.#byId.size >= MAX_PENDING || this.all().filter(({ proposal }) => proposal.proposer === proposer).length >= MAX_PENDING_OF_ONE
-    );
+  /** Whether there is no room for another proposal of `proposer`, of which so many are `waiting` to be judged. */
+  fullFor(proposer: string, waiting: number): boolean {
+    const ofOne = this.all().filter(({ proposal }) => proposal.proposer === proposer).length + waiting;
+    return this.#byId.size >= MAX_PENDING || ofOne >= MAX_PENDING_OF_ONE;
   }
   add(pending: Pending): void {
     this.#byId.set(hex(pending.id), pending);

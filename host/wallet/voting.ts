@@ -18,6 +18,7 @@ import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { addressAt, scriptOf } from './accounts.ts';
 import type { AddressBook } from './address-book.ts';
+import { Allowance } from './allowance.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -36,12 +37,21 @@ const voteMethod = method('payment.vote', voteNotice, accepted);
 
 /** How long a proposal may be open: its coins are held for it, so nobody may ask for more than voting and signing take. */
 export const MAX_PROPOSAL_MS = 120_000;
+/** Inputs of proposals of one node that may be looked at in vain in an hour, beyond those of payments that this node has voted for. */
+const MAX_LOOKS = 1_000;
 /** Codes of refusals that other coins could change. */
 const UNSEEN: ReadonlySet<string> = new Set(['unknown_input', 'unconfirmed_input']);
 
 export class Voting {
-  /** One decision at a time per wallet: two proposals for the same coins must not both find them free. */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  /**
+   * One decision at a time per proposer, so that one who proposes much waits for itself; that two proposals do not both find a coin free, the records see to
+   * (`inputs.reserved`).
+   */
+  readonly #turns = new Map<NodeId, Promise<unknown>>();
+  /** Proposals that wait for their turn. */
+  readonly #waiting = new Map<NodeId, number>();
+  /** Inputs looked at for proposals that this node has then voted against. */
+  readonly #looks: Allowance;
   readonly #early = new EarlyVotes();
 
   constructor(
@@ -52,7 +62,9 @@ export class Voting {
     private readonly openings: Openings,
     private readonly book: AddressBook,
     private readonly ends: EarlyEnds,
-  ) {}
+  ) {
+    this.#looks = new Allowance(MAX_LOOKS, context.clock);
+  }
 
   serve(): void {
     const { calls } = this.context;
@@ -90,10 +102,16 @@ export class Voting {
     const known = this.pending.get(proposalId(proposal));
     // A vote is given once; asked again, the node repeats what it said.
     if (known !== undefined) return known.ownVote;
-    if (this.pending.fullFor(from))
+    const waiting = this.#waiting.get(from) ?? 0;
+    if (this.pending.fullFor(from, waiting))
       throw new Unavailable('node', `${context.self} has too many pending payments`, 'wait until some of them are final');
 
-    return inTurn(this.#turns, proposal.walletId, () => this.#decide(signed));
+    this.#waiting.set(from, waiting + 1);
+    try {
+      return await inTurn(this.#turns, from, () => this.#decide(signed));
+    } finally {
+      this.#waiting.set(from, this.#waiting.get(from)! - 1);
+    }
   }
 
   async #decide(signed: SignedProposal): Promise<Vote> {
@@ -110,6 +128,8 @@ export class Voting {
     const content = parse(paymentProposal, proposal.payload, 'payload');
     const payment = parse(unsignedPayment, content.payment, 'payment');
     const intent = parse(intentCodec, content.intent, 'intent');
+    if (proposal.proposer !== context.self && !this.#looks.has(proposal.proposer))
+      throw refused('proposer', `${proposal.proposer} has proposed too much that came to nothing`, 'wait an hour', 429);
 
     const roster = context.roster.only(key.committee);
     const quorum = defaultQuorum(key.share.t, key.share.n);
@@ -168,6 +188,7 @@ export class Voting {
     let objection: Objection | undefined;
     // Not seen unspent: this node's backend, or the proposer's, may lag behind.
     let unseen: number[] = [];
+    let looked = false;
     try {
       if (amountOf(payment) > policy.maxPayment) {
         throw refused(
@@ -176,12 +197,11 @@ export class Voting {
           'send less',
         );
       }
-      // Asked afresh, and exactly the addresses that are spent from.
-      const addresses = spentPaths(payment, policy).map((path) => addressAt(key, path, network));
-      const [coins, tipHeight] = await Promise.all([
-        Promise.all(addresses.map((address) => esplora.coinsOf(address))),
-        esplora.tipHeight(),
-      ]);
+      // Asked afresh, exactly the addresses that are spent from, and a few at a time: each is a question to the backend.
+      const paths = spentPaths(payment, policy);
+      looked = true;
+      const addresses = paths.map((path) => addressAt(key, path, network));
+      const [coins, tipHeight] = await Promise.all([esplora.coinsOfEach(addresses), esplora.tipHeight()]);
       const seen = new Set(
         coins.flat().flatMap((coin) => (coin.confirmations >= Math.max(1, policy.minConfirmations) ? [outpoint(coin)] : [])),
       );
@@ -221,6 +241,7 @@ export class Voting {
       objection = { reason: error.message, ...(error.code === 'inputs.reserved' && { notFree }) };
       await ledger.open({ txId, proposer, key, payment, intent, proposal: round.id, quorum: round.quorum, reserve: false });
     }
+    if (looked) this.#looks.spend(proposer, objection === undefined ? -payment.inputs.length : payment.inputs.length);
     return objection;
   }
 
@@ -293,5 +314,5 @@ function clip(text: string): string {
   return out;
 }
 
-const refused = (field: string, message: string, remedy: string, status: 400 | 403 | 422 = 422): Refusal =>
+const refused = (field: string, message: string, remedy: string, status: 400 | 403 | 422 | 429 = 422): Refusal =>
   new Refusal('proposal_refused', field, message, remedy, status);
