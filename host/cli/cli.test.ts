@@ -109,7 +109,7 @@ describe('answers', () => {
       metadata: 'rent\u001b[2J\u202e evil',
     });
     const commands: [string[], RegExp[]][] = [
-      [['wallet', 'list'], [/treasury.*cggmp24.*4 of 5/, /cold.*frost/]],
+      [['wallet', 'list'], [/treasury.*cggmp24.*p2wpkh.*4 of 5/, /cold.*frost.*p2tr/]],
       [['wallet', 'balance'], [/confirmed.*0\.05000000 BTC {2}\(5 000 000 sats\)/, /outputs.*2/]],
       [['wallet', 'address'], [new RegExp(`address.*${ECDSA_WALLET.address}`), /p2wpkh, regtest/]],
       [['wallet', 'address', '--new', '--account', '7'], [/path.*m\/7\/0\/3/]],

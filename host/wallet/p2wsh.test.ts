@@ -1,6 +1,7 @@
 /** Wallets whose addresses are P2WSH: what makes all nodes agree on it, what is paid to and from them, and what is done with lies about the type. */
 import { createHmac } from 'node:crypto';
 import * as ecc from '@bitcoinerlab/secp256k1';
+import pg from 'pg';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { concatBytes, fromHex, hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
@@ -83,6 +84,20 @@ describe('a P2WSH wallet', () => {
       const at = await nodes[index % 3]!.service.addressAt(wallet.wallet_id, 7, index);
       expect(at).toMatchObject({ address_type: 'p2wsh', address: foreignAddress(childOf(extended, [7, 0, index])) });
     }
+  });
+
+  test('is one whatever the database of a node says', async () => {
+    const client = new pg.Client({ connectionString: nodes[1].ownerUrl });
+    await client.connect();
+    const say = (type: string, address: string) =>
+      client.query('update wallets set address_type = $2, address = $3 where wallet_id = $1', [wallet.wallet_id, type, address]);
+    await say('p2wpkh', RECIPIENT);
+    const { service } = nodes[1];
+    expect(await service.wallet(wallet.wallet_id)).toEqual(wallet);
+    expect((await service.addresses(wallet.wallet_id, { limit: 1, offset: 0 })).items[0]!.address).toBe(wallet.address);
+    expect((await service.descriptor(wallet.wallet_id, 0)).own).toMatch(/^wsh/);
+    await say('p2wsh', wallet.address);
+    await client.end();
   });
 
   test.each([
@@ -192,18 +207,22 @@ describe('a coordinator that tells members different types', () => {
   const newest = async (node: TestNode) => (await node.service.ceremonies())[0]!;
   const shares = () => Promise.all(nodes.map(({ vault }) => vault.list('key-share')));
 
-  test('ends the generation at once at whom it told them: the type is named, and no key is left', async () => {
+  test.each<[string, Partial<Invitation>, RegExp]>([
+    ['type', { addressType: 'p2wsh' }, /address_type p2wpkh there, p2wsh here$/],
+    ['threshold, too,', { threshold: 3 }, /threshold 2 there, 3 here$/],
+  ])('ends the generation at once at whom it told them: the %s is named, and no key is left', async (_what, lie, field) => {
     await idle();
     const before = await shares();
     const said = invite();
-    await nodes[0].calls.call('node-2', join, { ...said, addressType: 'p2wsh' });
+    await nodes[0].calls.call('node-2', join, { ...said, ...lie });
     await nodes[0].calls.call('node-3', join, said);
     await idle();
     const [second, third] = [await newest(nodes[1]), await newest(nodes[2])];
-    expect(second).toMatchObject({ id: hex(said.nonce), status: 'failed', culprits: [] });
-    expect(second.error).toMatch(/^node-1 has invited node-3 to another ceremony than this node.*: address_type p2wpkh there, p2wsh here$/);
-    expect(third).toMatchObject({ id: hex(said.nonce), status: 'failed', culprits: [] });
-    expect(third.error).toMatch(/address_type p2wsh there, p2wpkh here|ended the run/);
+    for (const ended of [second, third]) expect(ended).toMatchObject({ id: hex(said.nonce), status: 'failed', culprits: [] });
+    const [heard, other] = [second, third].map(({ error }) => error!);
+    expect(heard).toMatch(/^node-1 has invited node-3 to another ceremony than this node, or node-3 says so: /);
+    expect(heard).toMatch(field);
+    expect(other).toMatch(/^node-1 has invited node-2 to another ceremony than this node/);
     expect(await shares()).toEqual(before);
   });
 

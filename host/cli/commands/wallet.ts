@@ -87,11 +87,12 @@ async function list(session: Session): Promise<void> {
   session.print(answer, () =>
     grid(
       session.paint,
-      ['wallet', 'name', 'protocol', 'signers', 'address', 'network', 'created'],
+      ['wallet', 'name', 'protocol', 'type', 'signers', 'address', 'network', 'created'],
       answer.wallets.map((one) => [
         one.wallet_id,
         one.name,
         one.protocol,
+        one.address_type,
         `${one.threshold} of ${one.total_nodes}`,
         one.address,
         one.network,
