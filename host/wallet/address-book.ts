@@ -7,6 +7,7 @@
  */
 import { CHANGE, RECEIVE, type WalletPath } from '../bitcoin/paths.ts';
 import type { NodeId } from '../mesh/types.ts';
+import { tolerated } from '../resharing/statements.ts';
 import type { AddressCounterRow } from '../storage/records/addresses.ts';
 import type { WalletContext } from './context.ts';
 import { inTurn } from './turns.ts';
@@ -15,9 +16,19 @@ import { inTurn } from './turns.ts';
 export const MAX_AHEAD = 1_000;
 /** Receiving addresses of one wallet: each is a question to the backend whenever all coins are wanted. */
 export const MAX_ADDRESSES = 20_000;
+/** Change addresses of one wallet that a database is believed to know of: what it says is not proven, and each costs memory and questions. */
+export const MAX_CHANGE = 1_000_000;
 /** Receiving addresses that one node may have taken in an hour, skipped ones included. */
 export const MAX_HOURLY = 2_000;
 const HOUR_MS = 60 * 60_000;
+/** In the records, for who has asked for addresses that others know of. No node has this name. */
+const NOBODY = '-';
+
+/**
+ * Receiving addresses of a wallet that one of its n nodes may take: less than all, so that what tolerated(n) nodes that lie have used up leaves as much again, and
+ * more, to the others.
+ */
+export const shareOf = (n: number): number => Math.floor(MAX_ADDRESSES / (tolerated(n) + 2));
 
 /** What becomes of the wish for an index: `taken` by an earlier one, too far `ahead`, too `many` in the wallet, too `often` by this node. */
 export type Verdict = 'accepted' | 'taken' | 'ahead' | 'many' | 'often';
@@ -28,6 +39,8 @@ interface Taken {
   readonly count: number;
   readonly change?: string;
 }
+
+type Context = Pick<WalletContext, 'records' | 'clock' | 'logger'>;
 
 export interface Counter {
   readonly account: number;
@@ -40,6 +53,8 @@ const changeName = (walletId: string, account: number, index: number): string =>
 
 export class AddressBook {
   readonly #counters = new Map<string, Map<string, Counter>>();
+  /** Receiving addresses that each node has taken, by wallet and node. */
+  readonly #shares = new Map<string, number>();
   /** What each node has taken lately. */
   readonly #taken = new Map<NodeId, Taken[]>();
   /** What each has taken lately as change of payments that are not signed. */
@@ -47,11 +62,18 @@ export class AddressBook {
   /** Changes of one wallet, one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  private constructor(private readonly context: Pick<WalletContext, 'records' | 'clock'>) {}
+  private constructor(private readonly context: Context) {}
 
-  static async open(context: Pick<WalletContext, 'records' | 'clock'>): Promise<AddressBook> {
+  /** Counters beyond what a wallet may have are not believed, wherever they come from: they are cut. */
+  static async open(context: Context): Promise<AddressBook> {
     const book = new AddressBook(context);
-    for (const row of await context.records.addresses.list()) book.#set(row);
+    for (const row of await context.records.addresses.list()) {
+      const room = (row.chain === RECEIVE ? MAX_ADDRESSES : MAX_CHANGE) - book.#total(row.wallet_id, row.chain);
+      if (row.next > room) context.logger.error({ ...row, room }, 'the database has more addresses in use than a wallet may have');
+      if (room > 0) book.#set({ ...row, next: Math.min(row.next, room) });
+    }
+    for (const { wallet_id: walletId, asked_by: node, taken } of await context.records.addresses.takers())
+      book.#take(walletId, node, taken);
     return book;
   }
 
@@ -79,9 +101,14 @@ export class AddressBook {
 
   /**
    * `from` wants a receiving address: to give it to somebody (`fresh`: nobody else may have it), or to have it looked at. Durable when it resolves with
-   * `accepted`.
+   * `accepted`. `share`: how many of the wallet's it may have taken in all.
    */
-  receive(walletId: string, wish: { account: number; index: number; fresh: boolean }, from: NodeId): Promise<Verdict> {
+  receive(
+    walletId: string,
+    wish: { account: number; index: number; fresh: boolean },
+    from: NodeId,
+    share = MAX_ADDRESSES,
+  ): Promise<Verdict> {
     const { account, index, fresh } = wish;
     return inTurn(this.#turns, walletId, async () => {
       const next = this.next(walletId, account, RECEIVE);
@@ -89,8 +116,10 @@ export class AddressBook {
       if (index > next + MAX_AHEAD) return 'ahead';
       const added = index + 1 - next;
       if (this.#total(walletId, RECEIVE) + added > MAX_ADDRESSES) return 'many';
+      if (this.#sharesOf(walletId, from) + added > share) return 'often';
       if (!this.#spend(this.#taken, from, { count: added })) return 'often';
       await this.#raise({ wallet_id: walletId, account, chain: RECEIVE, next: index + 1 }, from);
+      this.#take(walletId, from, added);
       return 'accepted';
     });
   }
@@ -117,15 +146,28 @@ export class AddressBook {
     });
   }
 
-  /** What so many others say that one of them is honest. Within the bounds of a wallet: a counter that would exceed them stays. */
-  catchUp(walletId: string, claims: readonly Counter[], self: NodeId): Promise<void> {
+  /**
+   * What so many others say that one of them is honest. Within the bounds of a wallet: a counter that would exceed them stays. Of change an honest node knows as much
+   * as there were payments, so that it is bounded only where no node counts as honest: `proven` is false.
+   */
+  catchUp(walletId: string, claims: readonly Counter[], proven: boolean): Promise<void> {
     return inTurn(this.#turns, walletId, async () => {
       for (const { account, chain, next } of claims) {
         const added = next - this.next(walletId, account, chain);
-        if (added <= 0 || this.#total(walletId, chain) + added > MAX_ADDRESSES) continue;
-        await this.#raise({ wallet_id: walletId, account, chain, next }, self);
+        const most = chain === CHANGE && proven ? MAX_CHANGE : MAX_ADDRESSES;
+        if (added <= 0 || this.#total(walletId, chain) + added > most) continue;
+        // Who has taken them is not known here, and counts to nobody's share.
+        await this.#raise({ wallet_id: walletId, account, chain, next }, NOBODY);
       }
     });
+  }
+
+  #sharesOf(walletId: string, node: NodeId): number {
+    return this.#shares.get(`${walletId}/${node}`) ?? 0;
+  }
+
+  #take(walletId: string, node: NodeId, count: number): void {
+    this.#shares.set(`${walletId}/${node}`, this.#sharesOf(walletId, node) + count);
   }
 
   #total(walletId: string, chain: number): number {

@@ -13,7 +13,9 @@ const counter = (account: number, next: number): Counter => ({ account, chain: 0
 
 /** Node-1 of four, of which one may lie; the others answer as `answer` says. */
 async function nodeOne(answer: (node: string, request: { index: number; from: number }, method: string) => unknown) {
-  const records = { addresses: { list: () => Promise.resolve([]), raise: () => Promise.resolve() } } as unknown as Records;
+  const records = {
+    addresses: { list: () => Promise.resolve([]), raise: () => Promise.resolve(), takers: () => Promise.resolve([]) },
+  } as unknown as Records;
   const served = new Map<string, (from: string, request: unknown) => Promise<unknown>>();
   const asked: string[] = [];
   const context = {
@@ -37,11 +39,11 @@ async function nodeOne(answer: (node: string, request: { index: number; from: nu
     logger: { debug: () => undefined, warn: () => undefined },
   } as unknown as WalletContext;
   const key = { walletId: 'wallet', state: 'active', committee: MEMBERS, share: { epoch: 0, n: 4, t: 3 } };
-  const keyring = { keys: () => [key], active: () => key } as unknown as Keyring;
+  const keyring = { keys: () => [key], active: () => key, frozen: new Set<string>() } as unknown as Keyring;
   const book = await AddressBook.open(context);
-  const addresses = new Addresses(context, keyring, book);
+  const addresses = new Addresses(context, keyring, book, () => Promise.resolve([]));
   addresses.serve();
-  return { addresses, book, asked };
+  return { addresses, book, asked, keyring };
 }
 
 test('counters are taken from others when so many say so that one of them is honest; what a single node says moves nothing', async () => {
@@ -90,4 +92,11 @@ test('an index that one node calls taken, or far away, is given by the others; w
     message: expect.stringMatching(/3 of 4 nodes.*missing: node-3, node-4/),
   });
   await expect(alone.addresses.issue('wallet', { account: 1, index: MAX_AHEAD + 2 })).rejects.toMatchObject({ field: 'index' });
+});
+
+test('while the shares of the key are being changed no address is given out, nor noted for others', async () => {
+  const { addresses, book, keyring, asked } = await nodeOne((_node, request) => ({ verdict: 'accepted', next: request.index + 1 }));
+  keyring.frozen.add('wallet');
+  await expect(addresses.issue('wallet', { account: 1 })).rejects.toMatchObject({ name: 'Unavailable' });
+  expect([book.next('wallet', 1, 0), asked]).toEqual([0, []]);
 });

@@ -9,7 +9,7 @@ import { method } from '../mesh/calls.ts';
 import type { NodeId } from '../mesh/types.ts';
 import { planQuorum, tolerated } from '../resharing/statements.ts';
 import { addressAt, rootOf } from './accounts.ts';
-import { MAX_ADDRESSES, MAX_AHEAD, type AddressBook, type Counter, type Verdict } from './address-book.ts';
+import { MAX_ADDRESSES, MAX_AHEAD, shareOf, type AddressBook, type Counter, type Verdict } from './address-book.ts';
 import { online, type WalletContext } from './context.ts';
 import type { Keyring, WalletKey } from './keyring.ts';
 import { addressRequest, addressResponse, countersRequest, countersResponse, MAX_COUNTERS } from './messages.ts';
@@ -51,6 +51,8 @@ export class Addresses {
     private readonly context: WalletContext,
     private readonly keyring: Keyring,
     private readonly book: AddressBook,
+    /** The committee before the last change of a key's shares; empty when there was none. */
+    private readonly formerOf: (walletId: string) => Promise<readonly NodeId[]>,
   ) {}
 
   serve(): void {
@@ -59,7 +61,8 @@ export class Addresses {
       const key = this.keyring.active(walletId);
       if (!key.committee.includes(from))
         throw new Refusal('address_refused', 'wallet_id', `${from} is not of the committee of this wallet`, 'let a member ask', 403);
-      const verdict = await this.book.receive(walletId, { account, index, fresh: purpose === 'fresh' }, from);
+      this.#requireSettled(walletId);
+      const verdict = await this.book.receive(walletId, { account, index, fresh: purpose === 'fresh' }, from, shareOf(key.share.n));
       return { verdict, next: this.book.next(walletId, account, RECEIVE) };
     });
     // Of a wallet that was here once, too: its new nodes ask.
@@ -120,10 +123,17 @@ export class Addresses {
    */
   async issue(walletId: string, { account = 0, index }: { account?: number; index?: number }): Promise<AddressInfo> {
     const key = this.keyring.active(walletId);
+    this.#requireSettled(walletId);
     const given = await inTurn(this.#turns, `${walletId}/${account}`, () =>
       index === undefined ? this.#fresh(key, account) : this.#watched(key, account, index),
     );
     return this.#info(key, [account, RECEIVE, given]);
+  }
+
+  /** @throws Unavailable while another committee may be taking over: it asks once how far this one is. */
+  #requireSettled(walletId: string): void {
+    if (this.keyring.frozen.has(walletId))
+      throw new Unavailable('key', 'the shares of the key are being changed', 'ask again when the change has ended');
   }
 
   async #fresh(key: WalletKey, account: number): Promise<number> {
@@ -192,7 +202,7 @@ export class Addresses {
     if (has('many'))
       return new Refusal('address_many', 'account', `the wallet has ${MAX_ADDRESSES} addresses in use`, 'use addresses again, or another wallet', 422); // prettier-ignore
     if (has('often'))
-      return new Refusal('address_often', 'account', `${this.context.self} has taken too many addresses in the last hour`, 'ask another node, or later', 429); // prettier-ignore
+      return new Refusal('address_often', 'account', `${this.context.self} has taken too many addresses, in the last hour or of this wallet`, 'ask another node, or later', 429); // prettier-ignore
     const missing = key.committee.filter((node) => !answers.some((answer) => answer.node === node && answer.verdict === 'accepted'));
     const message = `${planQuorum(key.share.n)} of ${key.share.n} nodes must note an address of account ${account}; missing: ${missing.join(', ')}`;
     return new Unavailable('mesh', message, 'start the missing nodes');
@@ -261,7 +271,9 @@ export class Addresses {
     const reachable = online(context);
     const asked = members.filter((node) => node !== self && reachable.has(node));
     const claims = new Map(await Promise.all(asked.map(async (node) => [node, await this.#countersOf(node, walletId)] as const)));
-    await this.book.catchUp(walletId, believed(claims, members, committee), self);
+    const former = await this.formerOf(walletId);
+    const proven = [committee, former].every((nodes) => nodes.length === 0 || tolerated(nodes.length) > 0);
+    await this.book.catchUp(walletId, believed(claims, members, committee, former), proven);
     return [...claims.values()].every((claim) => claim !== undefined);
   }
 
@@ -288,15 +300,16 @@ const nameOf = ({ walletId, share }: WalletKey): string => `${walletId}/${share.
 
 /**
  * What may be believed of the claims: of each counter the (f + 1)-th largest, because one of those above it, or its author, is honest. f is that of the
- * cluster; where the nodes that know the wallet are too few for it, as in a large cluster with a small committee, that of the committee.
+ * cluster; where the nodes that know the wallet are too few for it, as in a large cluster with a small committee, that of the committee, and of the one before it.
  */
 export function believed(
   claims: ReadonlyMap<NodeId, readonly Counter[] | undefined>,
   members: readonly NodeId[],
   committee: readonly NodeId[],
+  former: readonly NodeId[] = [],
 ): Counter[] {
-  const small = committee.length - 1 <= tolerated(members.length);
-  return [members, ...(small ? [committee] : [])].flatMap((electorate) => {
+  const small = [committee, former].filter((nodes) => nodes.length > 0 && nodes.length - 1 <= tolerated(members.length));
+  return [members, ...small].flatMap((electorate) => {
     const said = new Map<string, Counter[]>();
     for (const counter of electorate.flatMap((node) => claims.get(node) ?? [])) {
       const name = `${counter.account}/${counter.chain}`;

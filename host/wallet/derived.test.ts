@@ -113,6 +113,11 @@ describe('an address', () => {
     expect(given.map(({ path }) => path)).toEqual([0, 1, 2].flatMap((i) => [`m/20/0/${i}`]).concat([0, 1, 2].map((i) => `m/21/0/${i}`)));
     expect(new Set(given.map(({ address }) => address)).size).toBe(6);
     await cluster.restart(2);
+    // Who has taken how many is in the records of every node.
+    for (const { records } of nodes)
+      expect(
+        (await records.addresses.takers()).filter(({ wallet_id: id }) => id === ecdsa).sort((a, b) => a.asked_by.localeCompare(b.asked_by)),
+      ).toEqual(nodes.map(({ id }) => ({ wallet_id: ecdsa, asked_by: id, taken: 2 })));
     for (const node of nodes) {
       const { items, total } = await node.service.addresses(ecdsa, { account: 20, limit: 10, offset: 0 });
       expect([total, items]).toEqual([3, given.slice(0, 3)]);
@@ -278,13 +283,13 @@ describe('a payment from addresses below the key and from the own one', () => {
     const below = (at: readonly number[]) => scriptOf(key, at);
     const build = (index: number) =>
       buildPayment({ wallet: scriptOf(key), below, changePath: (account) => [account, 1, index], network: 'regtest', intent, coins, policy: context.policy }); // prettier-ignore
-    const verdict = async (payment: UnsignedPayment) => {
+    const verdict = async (payment: UnsignedPayment, asked: typeof intent = intent) => {
       const now = context.clock();
-      const content = { txId: crypto.randomUUID(), intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, payment), signers: [], presignatures: [] }; // prettier-ignore
+      const content = { txId: crypto.randomUUID(), intent: encode(paymentIntent, asked), payment: encode(unsignedPayment, payment), signers: [], presignatures: [] }; // prettier-ignore
       const head = { version: 1 as const, clusterId: context.clusterId, proposer: 'node-1', kind: 'payment', walletId: ecdsa, payload: encode(paymentProposal, content) }; // prettier-ignore
       const signed = signProposal(identity, { ...head, createdAt: now, expiresAt: now + 60_000, nonce: systemRandom.bytes(32) });
       const { vote } = await nodes[0].calls.call('node-2', proposeMethod, { proposal: encode(signedProposal, signed) });
-      return decode(voteCodec, vote);
+      return { ...decode(voteCodec, vote), txId: content.txId };
     };
     const honest = build(5);
     const moved = { ...honest, inputs: [{ ...honest.inputs[0]!, path: [3, 0, path[2]! + 1] }] };
@@ -295,6 +300,10 @@ describe('a payment from addresses below the key and from the own one', () => {
     const hardened = { ...honest, inputs: [{ ...honest.inputs[0]!, path: [3, 0, 0x80000000] }] };
     expect(await verdict(hardened)).toMatchObject({ value: 'reject', reason: expect.stringMatching(/not the path of an address/) });
     expect(await verdict(build(5_000))).toMatchObject({ value: 'reject', reason: expect.stringMatching(/too far ahead/) });
+    // Who is told of other recipients than those that the payment has keeps a record of the payment, which others may approve.
+    const told = await verdict(honest, { ...intent, recipients: [{ address: mine.address, amount: 20_000n }] });
+    expect(told).toMatchObject({ value: 'reject', reason: expect.stringMatching(/not what was asked for/) });
+    expect((await nodes[1].service.transaction(told.txId)).recipients).toEqual([{ address: RECIPIENT, amount_sats: 20_000 }]);
     expect(await verdict(honest)).toMatchObject({ value: 'approve' });
   });
 });

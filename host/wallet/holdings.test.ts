@@ -9,9 +9,9 @@ import { Holdings } from './holdings.ts';
 import type { WalletKey } from './keyring.ts';
 
 test('a wallet of a hundred addresses asks for all when the chain has moved, and for a payment only for those that it spends from', async () => {
-  const key = { walletId: 'wallet', protocol: 'cggmp24', share: { publicKey: G, chainCode: new Uint8Array(32) } } as unknown as WalletKey;
+  const key = { walletId: 'wallet', protocol: 'cggmp24', addressType: 'p2wpkh', share: { publicKey: G, chainCode: new Uint8Array(32) } } as unknown as WalletKey;
   const rows = [{ wallet_id: 'wallet', account: 7, chain: 0, next: 100 }];
-  const records = { addresses: { list: () => Promise.resolve(rows) } } as unknown as Records;
+  const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
   const world = { tip: 10, now: 0, asked: 0 };
   const coin = (path: number[], n: number): [string, Coin] => [
     addressAt(key, path, 'regtest'),
@@ -52,4 +52,35 @@ test('a wallet of a hundred addresses asks for all when the chain has moved, and
   coins.delete(addressAt(key, [7, 0, 99], 'regtest'));
   expect(await holdings.confirm(key, [mine!, other!])).toBe(false);
   expect(holdings.remembered(key).map(({ path }) => path)).toEqual([[7, 0, 3]]);
+});
+
+test('change that was seen empty, and is not among the last of its account, is asked once a day', async () => {
+  const key = { walletId: 'wallet', protocol: 'cggmp24', addressType: 'p2wpkh', share: { publicKey: G, chainCode: new Uint8Array(32) } } as unknown as WalletKey;
+  const rows = [{ wallet_id: 'wallet', account: 7, chain: 1, next: 1_010 }];
+  const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
+  const world = { tip: 10, now: 1_000_000, asked: 0 };
+  const addresses = Array.from({ length: 10 }, (_, index) => addressAt(key, [7, 1, index], 'regtest'));
+  const found = { txid: '1'.padStart(64, '0'), vout: 0, value: 1_000n, script: scriptOf(key, [7, 1, 4]).script, confirmations: 1 };
+  const asked: string[] = [];
+  const coinsOfEach = (some: string[]) => {
+    asked.push(...some);
+    return Promise.resolve(some.map((address) => (address === addresses[4] ? [found] : [])));
+  };
+  const esplora = { tipHeight: () => Promise.resolve(world.tip), coinsOf: () => Promise.resolve([]), coinsOfEach };
+  const context = { esplora, network: 'regtest', clock: () => world.now, records } as unknown as WalletContext;
+  const holdings = new Holdings(context, await AddressBook.open(context));
+  const look = async () => {
+    asked.splice(0);
+    world.tip++;
+    const coins = await holdings.all(key);
+    expect(coins.map(({ path }) => path)).toEqual([[7, 1, 4]]);
+    return addresses.filter((address) => asked.includes(address)).length;
+  };
+  expect(await look()).toBe(10);
+  expect(asked).toHaveLength(1_010);
+  // The one that has a coin, and the last thousand, with every block.
+  expect(await look()).toBe(1);
+  expect(asked).toHaveLength(1_001);
+  world.now += 24 * 60 * 60_000 + 1;
+  expect(await look()).toBe(10);
 });

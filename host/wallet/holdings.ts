@@ -3,7 +3,7 @@
  * moved. A wallet may have thousands of those, so a payment is made from the coins that are known, as long as they suffice and are still there.
  */
 import { outpoint, type WalletCoin } from '../bitcoin/coins.ts';
-import type { WalletPath } from '../bitcoin/paths.ts';
+import { CHANGE, type WalletPath } from '../bitcoin/paths.ts';
 import { addressAt } from './accounts.ts';
 import type { AddressBook } from './address-book.ts';
 import type { WalletContext } from './context.ts';
@@ -12,6 +12,13 @@ import { inTurn } from './turns.ts';
 
 /** How long an answer counts while the tip stays: what has come into the mempool is seen after that. */
 const FRESH_MS = 10_000;
+
+/**
+ * Change comes to an address once. One that was seen empty, and is not among the last of its account, is asked no more than once a day: a wallet has as many of
+ * them as it has made payments.
+ */
+const RECENT_CHANGE = 1_000;
+const EMPTY_MS = 24 * 60 * 60_000;
 
 /** Addresses derived and asked at once. */
 const CHUNK = 16;
@@ -75,11 +82,17 @@ export class Holdings {
       const seen = this.#seen.get(key.walletId);
       const stale = this.book.paths(key.walletId).filter((path) => {
         const last = seen?.get(path.join('/'));
+        if (last !== undefined && last.coins.length === 0 && this.#isOldChange(key.walletId, path))
+          return last.at < since + FRESH_MS - EMPTY_MS;
         return last === undefined || last.tip !== tip || last.at < since;
       });
       await this.#ask(key, stale);
       return this.remembered(key);
     });
+  }
+
+  #isOldChange(walletId: string, [account, chain, index]: WalletPath): boolean {
+    return chain === CHANGE && index! < this.book.next(walletId, account!, CHANGE) - RECENT_CHANGE;
   }
 
   async #ask(key: WalletKey, paths: readonly WalletPath[]): Promise<void> {

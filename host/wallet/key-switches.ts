@@ -300,6 +300,13 @@ export class KeySwitches {
     else this.keyring.frozen.add(walletId);
   }
 
+  /** The committee before the last change of a key, as the certificate that moved this node names it, without those who are of the cluster no more. */
+  async formerOf(walletId: string): Promise<readonly NodeId[]> {
+    const { oldMembers = [] } = (await this.of(walletId)).certificates.at(-1)?.ticket.plan ?? {};
+    const { members } = this.context.roster;
+    return members.filter(({ publicKey }) => oldMembers.some((key) => equalBytes(key, publicKey))).map(({ nodeId }) => nodeId);
+  }
+
   async recorded(): Promise<string[]> {
     return (await this.context.vault.list('key-switch')).filter((id) => !id.endsWith(CONSENT));
   }

@@ -5,16 +5,18 @@
 import { decode, encode } from '../base/codec.ts';
 import { fromHex, hex } from '../base/bytes.ts';
 import { invariant, Refusal } from '../base/errors.ts';
+import { addressOf } from '../bitcoin/address.ts';
 import { transactionWeight, virtualSize, satPerVirtualByte } from '../bitcoin/fees.ts';
 import { feeOf, metadataOf, txidOf, unsignedPayment, type PaymentIntent, type UnsignedPayment } from '../bitcoin/payment.ts';
+import { scriptType } from '../bitcoin/scripts.ts';
 import { allowed, isFinal, next, TRANSACTION_STATES, type TransactionEvent } from '../consensus/machine.ts';
 import type { NodeId } from '../mesh/types.ts';
-import type { TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
+import type { NewTransaction, TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
 import { scriptOf } from './accounts.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
 import { inTurn } from './turns.ts';
-import type { TransactionInfo, VoteInfo, VotesInfo } from './types.ts';
+import type { NetworkName, TransactionInfo, VoteInfo, VotesInfo } from './types.ts';
 
 export interface NewPayment {
   readonly txId: string;
@@ -35,7 +37,7 @@ export class Ledger {
   /** Steps of one payment, one after the other. */
   readonly #turns = new Map<string, Promise<unknown>>();
 
-  constructor(private readonly context: Pick<WalletContext, 'records' | 'events' | 'logger' | 'members'>) {}
+  constructor(private readonly context: Pick<WalletContext, 'records' | 'events' | 'logger' | 'members' | 'network'>) {}
 
   /** Records a payment that is about to be put to the vote. @throws Refusal when its coins are held by another payment. */
   async open({ txId, proposer, key, payment, intent, proposal, quorum, reserve }: NewPayment): Promise<void> {
@@ -47,7 +49,7 @@ export class Ledger {
       wallet_id: key.walletId,
       txid: txidOf(payment),
       protocol: key.protocol,
-      recipients: intent.recipients.map(({ address, amount }) => ({ address, amount_sats: Number(amount) })),
+      recipients: recipientsOf(payment, intent, this.context.network),
       fee_sats: Number(feeOf(payment)),
       fee_rate: satPerVirtualByte(payment.feeRate),
       vsize: virtualSize(transactionWeight(scriptOf(key).type, payment.inputs.length, outputs)),
@@ -190,6 +192,18 @@ export class Ledger {
     );
     this.context.events.publish({ type: 'transaction', transaction: info(row), previous });
   }
+}
+
+/**
+ * Whom the transaction pays, for it may come about although this node has voted against it, and then the record is to be true, whatever the proposer has said
+ * here about it. What was asked for only of a payment to scripts without an address, which is never approved.
+ */
+function recipientsOf(payment: UnsignedPayment, intent: PaymentIntent, network: NetworkName): NewTransaction['recipients'] {
+  const paid = payment.outputs.filter(({ script }, i) => i !== payment.changeIndex && scriptType(script) !== 'op_return');
+  const addresses = paid.map(({ script }) => (scriptType(script) === undefined ? undefined : addressOf(script, network)));
+  if (paid.length === 0 || addresses.includes(undefined))
+    return intent.recipients.map(({ address, amount }) => ({ address, amount_sats: Number(amount) }));
+  return paid.map(({ value }, i) => ({ address: addresses[i]!, amount_sats: Number(value) }));
 }
 
 export const ended = (transaction: TransactionInfo): boolean => isFinal(transaction.state);

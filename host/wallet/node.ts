@@ -73,7 +73,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
   const nonces = new Nonces(context, keyring);
   const standing = new Standing(context.clock);
   const book = await AddressBook.open(context);
-  const addresses = new Addresses(context, keyring, book);
+  const addresses = new Addresses(context, keyring, book, (walletId) => switches.formerOf(walletId));
   const holdings = new Holdings(context, book);
   const ceremonies = new Ceremonies(context, keyring, pools, standing);
   const ends = new EarlyEnds();
