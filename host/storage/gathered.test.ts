@@ -17,9 +17,11 @@ function slow() {
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
-test('the first is written at once, what comes meanwhile goes together, in order and up to the limit', async () => {
+test('an idle one writes at once, what comes meanwhile goes together, in order and up to the limit', async () => {
   const { batches, gathered } = slow();
-  const results = Promise.all([1, 2, 3, 4, 5, 6].map((n) => gathered.add(n)));
+  const first = gathered.add(1);
+  await turn();
+  const results = Promise.all([first, ...[2, 3, 4, 5, 6].map((n) => gathered.add(n))]);
   for (let i = 0; i < 3; i++) {
     await turn();
     expect(batches).toHaveLength(i + 1);
@@ -29,10 +31,20 @@ test('the first is written at once, what comes meanwhile goes together, in order
   expect(await results).toEqual([10, 20, 30, 40, 50, 60]);
 });
 
+test('what is added in one go is one write', async () => {
+  const { batches, gathered } = slow();
+  const results = Promise.all([1, 2, 3].map((n) => gathered.add(n)));
+  await turn();
+  expect(batches.map(({ items }) => items)).toEqual([[1, 2, 3]]);
+  batches[0]!.end([1, 2, 3].map((n) => ok(n)));
+  expect(await results).toEqual([1, 2, 3]);
+});
+
 test('each hears of its own failure; a write that fails as a whole fails for those in it, and the next goes on', async () => {
   const { batches, gathered } = slow();
-  const settled = Promise.allSettled([1, 2, 3, 4, 5].map((n) => gathered.add(n)));
+  const first = gathered.add(1);
   await turn();
+  const settled = Promise.allSettled([first, ...[2, 3, 4, 5].map((n) => gathered.add(n))]);
   batches[0]!.end(new Error('down'));
   await turn();
   batches[1]!.end([ok(20), { status: 'rejected', reason: new Error('not this one') }, ok(40)]);

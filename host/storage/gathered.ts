@@ -1,6 +1,6 @@
 /**
- * Writes that gather: one at a time is under way, and what comes meanwhile goes together with the next. An idle writer costs nothing, a busy one pays
- * for one commit instead of many, and nobody waits for a clock.
+ * Writes that gather: one at a time is under way, and what comes meanwhile goes together with the next; so does what is added in one go. An idle writer
+ * costs nothing, a busy one pays for one commit instead of many, and nobody waits for a clock.
  */
 export class Gathered<T, R> {
   readonly #write: (items: readonly T[]) => Promise<readonly PromiseSettledResult<R>[]>;
@@ -23,6 +23,8 @@ export class Gathered<T, R> {
 
   async #run(): Promise<void> {
     this.#writing = true;
+    // Whoever adds several adds them before this goes on.
+    await Promise.resolve();
     while (this.#waiting.length > 0) {
       const batch = this.#waiting.splice(0, this.#most);
       try {

@@ -333,6 +333,64 @@ function suite(start: () => Promise<TestServer>): void {
       ]);
     });
 
+    it('are decided by the step to signing, which enters the presignatures that go into it, or does nothing', async () => {
+      const states = { approvable: ['voting'], signable: ['approved'] } as const;
+      const begin = async (change: { readonly voted: boolean }) => {
+        const first = payment();
+        const proposal = digest(first.tx_id);
+        const round = { proposer: 'node-1', proposal, quorum: 4, total_nodes: 5 };
+        const { tx_id } = await records.transactions.insert({ ...first, round });
+        await records.transactions.step(tx_id, [{ from: 'created', to: 'voting' }]);
+        if (change.voted) await records.transactions.step(tx_id, [{ from: 'voting', to: 'approved' }], {}, { proposal, result: 'approved' });
+        const used = [1, 2].map((n) => ({
+          presignature_id: digest(`${tx_id} ${n}`),
+          wallet_id: 'w1',
+          tx_id,
+          protocol: 'cggmp24' as const,
+          signers: ['node-1', 'node-3'],
+          outcome: 'used' as const,
+          generation_time_ms: 35.5,
+        }));
+        const votes = ['node-1', 'node-2'].map((node_id) => {
+          const said = { value: 'approve' as const, reason: '', signature: digest(node_id).repeat(2) };
+          return { proposal, node_id, ...said, voted_at: new Date(1_700_000_000_000) };
+        });
+        return { tx_id, signing: { proposal, mode: 'pool' as const, signers: ['node-1', 'node-3'], votes, used } };
+      };
+      for (const voted of [true, false]) {
+        const { tx_id, signing } = await begin({ voted });
+        await records.votes.add(signing.votes[0]!);
+        const { moved, entered } = await records.transactions.sign(tx_id, states, signing);
+        expect(entered).toEqual(['node-2']);
+        expect((await records.votes.ofTransaction(tx_id))!.votes).toHaveLength(2);
+        const row = { tx_id, state: 'signing', signing_mode: 'pool', signers: ['node-1', 'node-3'] };
+        expect(moved).toMatchObject({ before: voted ? 'approved' : 'voting', row });
+        expect(moved!.row).toEqual(await records.transactions.get(tx_id));
+        expect((await records.votes.round(signing.proposal))!.result).toBe('approved');
+        const usage = (await records.operations.presignatureUsage('w1')).filter((one) => one.tx_id === tx_id);
+        expect(usage.map(({ presignature_id: id }) => id).sort()).toEqual(signing.used.map(({ presignature_id: id }) => id).sort());
+        const actions = (await records.audit.list({ subject: tx_id })).map(({ action }) => action);
+        const decided = ['voting.approved', 'transaction.approved'];
+        const votes = ['vote.approve', 'vote.approve'];
+        expect(actions.slice(-5)).toEqual([...(voted ? [...decided, ...votes] : [...votes, ...decided]), 'transaction.signing']);
+        // Neither again, nor when it has ended.
+        expect(await records.transactions.sign(tx_id, states, signing)).toEqual({ moved: undefined, entered: [] });
+      }
+      const { tx_id, signing } = await begin({ voted: true });
+      await records.transactions.step(tx_id, [{ from: 'approved', to: 'failed' }]);
+      expect(await records.transactions.sign(tx_id, states, signing)).toEqual({ moved: undefined, entered: ['node-1', 'node-2'] });
+      expect((await records.operations.presignatureUsage('w1')).some((one) => one.tx_id === tx_id)).toBe(false);
+      const unknown = await records.transactions.sign(randomUUID(), states, { ...signing, votes: [] });
+      expect(unknown).toEqual({ moved: undefined, entered: [] });
+      // A presignature that is on record already stops the step, whole.
+      const next = await begin({ voted: false });
+      await records.operations.addPresignatureUsage(next.signing.used[1]!);
+      await expect(records.transactions.sign(next.tx_id, states, next.signing)).rejects.toEqual(refusal('database.duplicate'));
+      expect(await records.transactions.get(next.tx_id)).toMatchObject({ state: 'voting', signers: [] });
+      expect((await records.votes.round(next.signing.proposal))!.result).toBe('pending');
+      expect(await records.audit.verify()).toMatchObject({ intact: true });
+    });
+
     it('need a quorum of more than half, a known round and a well-formed signature', async () => {
       const { tx_id } = await records.transactions.insert(payment());
       const proposal = digest(`strict ${tx_id}`);
@@ -484,11 +542,14 @@ function suite(start: () => Promise<TestServer>): void {
         outcome: 'used',
         generation_time_ms: 812.4,
       } as const;
+      const before = await records.operations.presignatureTotals('w1');
       await records.operations.addPresignatureUsage(usage);
       await expect(records.operations.addPresignatureUsage(usage)).rejects.toEqual(refusal('database.duplicate'));
       await records.operations.addPresignatureUsage({ ...usage, presignature_id: digest('q'), outcome: 'failed' });
-      expect(await records.operations.presignatureTotals('w1')).toEqual({ used: 1, failed: 1, last_hour: 1 });
-      expect((await records.operations.presignatureUsage('w1')).map(({ generation_time_ms }) => generation_time_ms)).toEqual([812, 812]);
+      const { used, failed, last_hour } = before;
+      expect(await records.operations.presignatureTotals('w1')).toEqual({ used: used + 1, failed: failed + 1, last_hour: last_hour + 1 });
+      const newest = (await records.operations.presignatureUsage('w1')).slice(0, 2);
+      expect(newest.map(({ generation_time_ms }) => generation_time_ms)).toEqual([812, 812]);
     });
 
     it('count votes and violations per node', async () => {

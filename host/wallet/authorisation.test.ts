@@ -389,10 +389,10 @@ describe('misbehaving voters', () => {
     expect(await pay(nodes[0], frost)).toMatchObject({ state: 'broadcast' });
     await until(() => told, 'the second vote');
     const [violation] = await until(async () => {
-      const found = await violations(nodes[2], 'double_vote');
+      const found = (await violations(nodes[2], 'double_vote')).filter(({ node_id: id }) => id === 'node-2');
       return found.length > 0 && found;
     }, 'the violation at node-3');
-    expect(violation).toMatchObject({ node_id: 'node-2', evidence: { messages: [expect.any(String), expect.any(String)] } });
+    expect(violation).toMatchObject({ evidence: { messages: [expect.any(String), expect.any(String)] } });
   });
 
   test('who tell the proposer one thing and the others another show in the certificate', async () => {

@@ -11,7 +11,7 @@ import { feeOf, metadataOf, txidOf, unsignedPayment, type PaymentIntent, type Un
 import { scriptType } from '../bitcoin/scripts.ts';
 import { allowed, isFinal, next, TRANSACTION_STATES, type TransactionEvent } from '../consensus/machine.ts';
 import type { NodeId } from '../mesh/types.ts';
-import type { NewTransaction, TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
+import type { NewSigning, NewTransaction, TransactionChange, TransactionRow } from '../storage/records/transactions.ts';
 import { scriptOf } from './accounts.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
@@ -73,7 +73,7 @@ export class Ledger {
 
   #step(txId: string, event: TransactionEvent, change: TransactionChange, ends?: RoundEnd): Promise<TransactionInfo | undefined> {
     return inTurn(this.#turns, txId, async () => {
-      const steps = TRANSACTION_STATES.filter((from) => allowed(from, event)).map((from) => ({ from, to: next(from, event) }));
+      const steps = leavingBy(event).map((from) => ({ from, to: next(from, event) }));
       const moved = await this.context.records.transactions.step(txId, steps, change, ends);
       if (moved === undefined) return undefined;
       if (moved.before !== moved.row.state) this.#publish(moved.row, moved.before);
@@ -91,6 +91,34 @@ export class Ledger {
   /** Notes why a payment does not get on, without a change of state. */
   async note(txId: string, error: string): Promise<void> {
     await this.context.records.transactions.update(txId, { error });
+  }
+
+  /**
+   * Begins to sign, and enters votes that this node has heard last. The certificate that it was shown, and has verified, holds the quorum, so a payment
+   * that is still being voted on here is approved by it. Undefined when it has ended, or is being signed already; `used` is recorded only otherwise.
+   */
+  signing(
+    txId: string,
+    proposal: Uint8Array,
+    { votes, ...signing }: Pick<NewSigning, 'mode' | 'signers' | 'used'> & { readonly votes: readonly VoteInfo[] },
+  ): Promise<TransactionInfo | undefined> {
+    return inTurn(this.#turns, txId, async () => {
+      const { records, events } = this.context;
+      const [approvable, signable] = [leavingBy('approve'), leavingBy('sign')];
+      const rows = votes.map((vote) => voteRow(proposal, vote));
+      const { moved, entered } = await records.transactions.sign(
+        txId,
+        { approvable, signable },
+        { ...signing, proposal: hex(proposal), votes: rows },
+      );
+      for (const vote of votes) if (entered.includes(vote.node_id)) events.publish({ type: 'vote', tx_id: txId, vote });
+      if (moved === undefined) return undefined;
+      const { row, before } = moved;
+      const decided = approvable.includes(before);
+      if (decided) this.#publish({ ...row, state: 'approved', signing_mode: null, signers: [] }, before);
+      this.#publish(row, decided ? 'approved' : before);
+      return info(row);
+    });
   }
 
   async approved(txId: string, proposal: Uint8Array): Promise<void> {
@@ -112,14 +140,7 @@ export class Ledger {
 
   async vote(proposal: Uint8Array, txId: string, vote: VoteInfo): Promise<void> {
     const { records, events } = this.context;
-    const added = await records.votes.add({
-      proposal: hex(proposal),
-      node_id: vote.node_id,
-      value: vote.value,
-      reason: vote.reason,
-      signature: vote.signature,
-      voted_at: new Date(vote.timestamp),
-    });
+    const added = await records.votes.add(voteRow(proposal, vote));
     if (added) events.publish({ type: 'vote', tx_id: txId, vote });
   }
 
@@ -207,6 +228,18 @@ function recipientsOf(payment: UnsignedPayment, intent: PaymentIntent, network: 
 }
 
 export const ended = (transaction: TransactionInfo): boolean => isFinal(transaction.state);
+
+/** The states that the event leads out of. */
+const leavingBy = (event: TransactionEvent) => TRANSACTION_STATES.filter((state) => allowed(state, event));
+
+const voteRow = (proposal: Uint8Array, { node_id, value, reason, signature, timestamp }: VoteInfo) => ({
+  proposal: hex(proposal),
+  node_id,
+  value,
+  reason,
+  signature,
+  voted_at: new Date(timestamp),
+});
 
 const info = (row: TransactionRow): TransactionInfo => ({
   tx_id: row.tx_id,

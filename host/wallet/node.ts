@@ -113,6 +113,7 @@ export async function createWalletNode(given: WalletContext): Promise<WalletNode
     },
     async stop() {
       ceremonies.stop();
+      voting.stop();
       await primes.stop();
       await prepared.stop();
       await questions.stop();

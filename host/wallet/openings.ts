@@ -15,6 +15,7 @@ import type { Vote } from '../consensus/vote.ts';
 import { Transcript } from '../protocol/transcript.ts';
 import type { NodeId } from '../mesh/types.ts';
 import type { Opening } from '../presign/opening.ts';
+import type { NewPresignatureUsage } from '../storage/records/operations.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -198,18 +199,9 @@ export class Openings {
   }
 
   /** Enters the outcome into the records. */
-  async record({ opening }: OpenedStock, walletId: string, txId: string, outcome: 'used' | 'failed'): Promise<void> {
-    for (const { id, signers, generationMs } of opening.records) {
-      await this.context.records.operations.addPresignatureUsage({
-        presignature_id: hex(id),
-        wallet_id: walletId,
-        tx_id: txId,
-        protocol: 'cggmp24',
-        signers,
-        outcome,
-        generation_time_ms: generationMs,
-      });
-    }
+  async record(opened: OpenedStock, walletId: string, txId: string, outcome: 'used' | 'failed'): Promise<void> {
+    const { operations } = this.context.records;
+    for (const usage of usageOf(opened, walletId, txId, outcome)) await operations.addPresignatureUsage(usage);
   }
 
   #charge(proposer: NodeId, count: number): void {
@@ -224,6 +216,18 @@ export class Openings {
     return recent.length >= MAX_BURNT;
   }
 }
+
+/** What the records say of presignatures that a payment has taken. */
+export const usageOf = ({ opening }: OpenedStock, walletId: string, txId: string, outcome: 'used' | 'failed'): NewPresignatureUsage[] =>
+  opening.records.map(({ id, signers, generationMs }) => ({
+    presignature_id: hex(id),
+    wallet_id: walletId,
+    tx_id: txId,
+    protocol: 'cggmp24',
+    signers,
+    outcome,
+    generation_time_ms: generationMs,
+  }));
 
 /** o_j of each input as the vote has them, if each is what signer j committed to when the presignature was made. */
 function openingsIn({ extension }: Vote, { presignatures }: OpenedStock, position: number): Uint8Array[] | undefined {

@@ -84,7 +84,7 @@ describe('a payment', () => {
       );
       const votes = await until(async () => {
         const told = await node.service.votes(payment.tx_id);
-        return told.votes.length === 3 && told;
+        return told.votes.length === 3 && told.result !== 'pending' && told;
       }, `all votes at ${node.id}`);
       expect(votes).toMatchObject({ quorum: 2, total_nodes: 3, result: 'approved' });
       expect(votes.votes.map(({ node_id: id, value }) => `${id} ${value}`)).toEqual(nodes.map(({ id }) => `${id} approve`));

@@ -28,9 +28,10 @@ import type { Keyring } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
 import { parse, signRequest, signResponse, type SignRequest } from './messages.ts';
 import type { Nonces } from './nonces.ts';
-import { signingRequestOf, type Openings } from './openings.ts';
+import { signingRequestOf, usageOf, type Openings } from './openings.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import { inSession } from './protocol-session.ts';
+import type { VoteInfo } from './types.ts';
 import type { Voting } from './voting.ts';
 
 export const signMethod = method('payment.sign', signRequest, signResponse);
@@ -87,14 +88,14 @@ export class Signer {
     const { pending, certificate } = this.#authorise(from, request);
     // Marked before anything is awaited: the same request again finds it taken.
     pending.answered.add(request.attempt);
-    await this.voting.certified(pending.id, certificate.votes);
-    const begun = this.#begin(pending, request);
+    const { heard, noted } = this.voting.certified(pending, certificate.votes);
+    const begun = this.#begin(pending, request, heard);
     if (request.mode === 'pool') {
-      // Its record is written while the signature is computed; nothing leaves before both are done.
-      const [given] = await Promise.all([this.#fromPool(pending, certificate), begun]);
+      // Database and disk are at work while the signature is computed; nothing leaves before all is done.
+      const [given] = await Promise.all([this.#fromPool(pending, certificate), begun, noted]);
       return given;
     }
-    await begun;
+    await Promise.all([begun, noted]);
     if (request.commitments.length > 0) return { results: await this.#fromNonces(from, pending, request), made: [] };
     // Signed otherwise, so the openings of this payment are of no use any more.
     await this.openings.burn(pending, 'signed without the pool');
@@ -106,18 +107,17 @@ export class Signer {
    * The record has the last word: a payment that has ended here, and whose coins are free again, is not signed. A further try finds it signing.
    * @throws Refusal
    */
-  async #begin({ txId, key }: Pending, { mode, signers }: SignRequest): Promise<void> {
-    const { ledger } = this;
-    const change = { signing_mode: mode, signers: signers.map((index) => key.committee[index]!) };
-    // As a rule this node has counted the quorum itself. If not, the certificate, which was verified, has it.
-    let moved = await ledger.apply(txId, 'sign', change);
-    if (moved === undefined) {
-      await ledger.apply(txId, 'approve');
-      moved = await ledger.apply(txId, 'sign', change);
-    }
-    const { state } = moved ?? (await ledger.get(txId));
-    if (state !== 'signing')
-      throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
+  async #begin({ txId, id, key, opened }: Pending, { mode, signers }: SignRequest, votes: readonly VoteInfo[]): Promise<void> {
+    const { ledger, openings } = this;
+    const spent = mode === 'pool' ? opened : undefined;
+    const used = spent === undefined ? [] : usageOf(spent, key.walletId, txId, 'used');
+    const moved = await ledger.signing(txId, id, { mode, signers: signers.map((index) => key.committee[index]!), votes, used });
+    if (moved !== undefined) return;
+    const { state } = await ledger.get(txId);
+    const goesOn = state === 'signing';
+    // They are spent in either case.
+    if (spent !== undefined) await openings.record(spent, key.walletId, txId, goesOn ? 'used' : 'failed');
+    if (!goesOn) throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
   }
 
   /** All that must hold before this node signs. @throws Refusal naming what does not. */
@@ -198,23 +198,22 @@ export class Signer {
     const { opening, presignatures } = opened;
     const identities = stock.nodes.map((node) => this.context.roster.publicKey(node));
     const request = signingRequestOf(id, key.walletId, stock);
-    const made = presignatures.map((presignature, input) =>
-      Rerandomised.of({
-        key: key.share,
-        presignature,
-        identities,
-        openings: openings[input]!,
-        request,
-        input,
-        path: payment.inputs[input]!.path,
-        message: bitcoinSighash(sighashPreimage(payment, input)),
-      }),
-    );
-    // Durably spent from here on, whatever happens next; and in the audit log, written meanwhile, before anything leaves.
-    const [results] = await Promise.all([
-      opening.spend(() => made.map((each, input) => bigintToBytes(each.partial(presignatures[input]!), 32))),
-      this.openings.record(opened, key.walletId, pending.txId, 'used'),
-    ]);
+    const makeOver = () =>
+      presignatures.map((presignature, input) =>
+        Rerandomised.of({
+          key: key.share,
+          presignature,
+          identities,
+          openings: openings[input]!,
+          request,
+          input,
+          path: payment.inputs[input]!.path,
+          message: bitcoinSighash(sighashPreimage(payment, input)),
+        }),
+      );
+    // Durably spent before a share exists, whatever happens next.
+    const [made] = await Promise.all([soon(makeOver), opening.spend(() => undefined)]);
+    const results = made.map((each, input) => bigintToBytes(each.partial(presignatures[input]!), 32));
     return { results, made };
   }
 
@@ -340,6 +339,9 @@ type SessionLimits = Pick<Parameters<WalletContext['sessions']['open']>[0], 'rou
 
 const ownCommitments = (commitments: SignRequest['commitments'], signers: readonly number[], index: number): NonceCommitment[] =>
   commitments.map((list) => ({ index, ...list[signers.indexOf(index)]! }));
+
+/** Work that holds this thread, after what has been asked of others has left. */
+const soon = <T>(work: () => T): Promise<T> => new Promise<void>((resolve) => setImmediate(resolve)).then(work);
 
 /** Fresh for each input of each attempt: the coordinator's random bytes, bound to the proposal. */
 const inputNonce = ({ nonce, proposal, attempt }: SignRequest, input: number): Uint8Array =>

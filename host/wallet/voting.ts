@@ -42,6 +42,9 @@ const MAX_LOOKS = 1_000;
 /** Codes of refusals that other coins could change. */
 const UNSEEN: ReadonlySet<string> = new Set(['unknown_input', 'unconfirmed_input']);
 
+/** How long a vote waits before everybody is told: longer than a signature from the pool takes, and nothing beside the time that a proposal is open. */
+const TELL_AFTER_MS = 250;
+
 export class Voting {
   /**
    * One decision at a time per proposer, so that one who proposes much waits for itself; that two proposals do not both find a coin free, the records see to
@@ -53,6 +56,9 @@ export class Voting {
   /** Inputs looked at for proposals that this node has then voted against. */
   readonly #looks: Allowance;
   readonly #early = new EarlyVotes();
+  /** Payments whose vote the others have yet to be told. */
+  readonly #untold: Pending[] = [];
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(
     private readonly context: WalletContext,
@@ -75,17 +81,30 @@ export class Voting {
     });
   }
 
+  /** Tells what is still to be told. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#tell();
+  }
+
   /** Counts the answer to a proposal of this node: the same as a vote that was told. */
   answered(from: NodeId, id: Uint8Array, vote: Uint8Array): Promise<void> {
     return this.#count(from, id, vote);
   }
 
   /**
-   * Counts the votes of a certificate that was verified: this node may not have heard them all, and a node that told its proposer something else
-   * than the others shows here.
+   * Counts the votes of a certificate that was verified: this node may not have heard them all, and a node that told its proposer something else than the
+   * others shows here. What is new is for the record of whoever acts on the certificate; misbehaviour is on record when `noted` resolves.
    */
-  async certified(id: Uint8Array, votes: readonly Vote[]): Promise<void> {
-    for (const value of votes) await this.#count(value.voter, id, encode(voteCodec, value));
+  certified(pending: Pending, votes: readonly Vote[]): { readonly heard: readonly VoteInfo[]; readonly noted: Promise<void> } {
+    const receipts = votes.map((vote) => ({ vote, receipt: pending.ballot.add(vote) }));
+    this.pending.changed(pending.id);
+    const heard = receipts.filter(({ receipt }) => isKept(receipt)).map(({ vote }) => vote);
+    const note = async (): Promise<void> => {
+      for (const { receipt } of receipts) await this.#accuse(pending, receipt);
+      for (const vote of heard) await this.openings.heard(pending, vote);
+    };
+    return { heard: heard.map(voteInfo), noted: note() };
   }
 
   async #receive(from: NodeId, encoded: Uint8Array): Promise<Vote> {
@@ -169,7 +188,7 @@ export class Voting {
     const end = isGivenUp();
     if (end !== undefined) await endAbandoned(this, pending, end);
     // What this node would propose and does not approve itself, nobody else has been asked about.
-    else if (objection === undefined || proposal.proposer !== context.self) this.#tell(pending);
+    else if (objection === undefined || proposal.proposer !== context.self) this.#tellSoon(pending);
     for (const early of this.#early.take(id)) await this.#count(early.from, id, early.encoded);
     return ownVote;
   }
@@ -268,36 +287,54 @@ export class Voting {
 
   /** The vote, when it is one that the ballot keeps. */
   async #note(pending: Pending, receipt: Receipt, encoded: Uint8Array): Promise<Vote | undefined> {
-    const { context, ledger } = this;
-    const violation = 'violation' in receipt ? receipt.violation : undefined;
-    const accusation = violation === undefined ? '' : `${violation.type}/${violation.node}`;
-    if (violation !== undefined && !pending.accused.has(accusation)) {
-      pending.accused.add(accusation);
-      context.logger.warn({ violation: describe(violation) }, 'misbehaviour in a vote');
-      await ledger.violation(violation.node, violation.type, pending.txId, violation.detail, violation.evidence);
-    }
-    if (receipt.outcome !== 'counted' && receipt.outcome !== 'late') return undefined;
+    await this.#accuse(pending, receipt);
+    if (!isKept(receipt)) return undefined;
     const value = parse(voteCodec, encoded, 'vote');
-    await ledger.vote(pending.id, pending.txId, voteInfo(value));
+    await this.ledger.vote(pending.id, pending.txId, voteInfo(value));
     return value;
   }
 
+  async #accuse(pending: Pending, receipt: Receipt): Promise<void> {
+    const violation = 'violation' in receipt ? receipt.violation : undefined;
+    if (violation === undefined) return;
+    const accusation = `${violation.type}/${violation.node}`;
+    if (pending.accused.has(accusation)) return;
+    pending.accused.add(accusation);
+    this.context.logger.warn({ violation: describe(violation) }, 'misbehaviour in a vote');
+    await this.ledger.violation(violation.node, violation.type, pending.txId, violation.detail, violation.evidence);
+  }
+
+  /**
+   * Nobody waits for this: the proposer has the vote as its answer, and shows those who are to sign what they need. So it is told when the payment has
+   * its signature, as a rule, and votes that were given meanwhile are told along with it.
+   */
+  #tellSoon(pending: Pending): void {
+    this.#untold.push(pending);
+    this.#timer ??= setTimeout(() => this.#tell(), TELL_AFTER_MS);
+  }
+
   /** To everybody who can hear it. A node that cannot builds no certificate of its own, which only the proposer needs. */
-  #tell({ id, roster, proposal, ownVote }: Pending): void {
+  #tell(): void {
     const { context } = this;
+    this.#timer = undefined;
     const reachable = online(context);
-    const notice = { proposal: id, vote: encode(voteCodec, ownVote) };
-    for (const node of roster.nodes) {
-      if (node === context.self || node === proposal.proposer || !reachable.has(node)) continue;
-      try {
-        context.calls.tell(node, voteMethod, notice);
-      } catch (error) {
-        if (!(error instanceof Unavailable)) throw error;
-        context.logger.debug({ node, error }, 'a vote was not told');
+    for (const { id, roster, proposal, ownVote } of this.#untold.splice(0)) {
+      const notice = { proposal: id, vote: encode(voteCodec, ownVote) };
+      for (const node of roster.nodes) {
+        if (node === context.self || node === proposal.proposer || !reachable.has(node)) continue;
+        try {
+          context.calls.tell(node, voteMethod, notice);
+        } catch (error) {
+          if (!(error instanceof Unavailable)) throw error;
+          context.logger.debug({ node, error }, 'a vote was not told');
+        }
       }
     }
   }
 }
+
+/** Whether the ballot keeps the vote, counted or not. */
+const isKept = ({ outcome }: Receipt): boolean => outcome === 'counted' || outcome === 'late';
 
 export const voteInfo = (value: Vote): VoteInfo => ({
   node_id: value.voter,

@@ -6,5 +6,6 @@ import { views } from './0003-views.ts';
 import { keyChanges } from './0004-key-changes.ts';
 import { addresses } from './0005-addresses.ts';
 import { addressTypes } from './0006-address-types.ts';
+import { signing } from './0007-signing.ts';
 
-export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges, addresses, addressTypes];
+export const MIGRATIONS: readonly Migration[] = [records, audit, views, keyChanges, addresses, addressTypes, signing];

@@ -113,6 +113,8 @@ export interface PresignatureUsageRow {
   readonly used_at: Date;
 }
 
+export type NewPresignatureUsage = Omit<PresignatureUsageRow, 'used_at'>;
+
 export interface PresignatureTotals {
   readonly used: number;
   readonly failed: number;
@@ -151,7 +153,7 @@ export class OperationRecords {
   }
 
   /** @throws Refusal 409 when this presignature is recorded already. */
-  async addPresignatureUsage(usage: Omit<PresignatureUsageRow, 'used_at'>): Promise<void> {
+  async addPresignatureUsage(usage: NewPresignatureUsage): Promise<void> {
     await this.#database.query(
       'insert into presignature_usage (presignature_id, wallet_id, tx_id, protocol, signers, outcome, generation_time_ms) values ($1, $2, $3, $4, $5, $6, $7)',
       [

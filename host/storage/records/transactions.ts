@@ -2,7 +2,8 @@
 import { Refusal } from '../../base/errors.ts';
 import type { Database } from '../database.ts';
 import { UUID } from './uuid.ts';
-import type { VotingRoundRow } from './votes.ts';
+import type { NewPresignatureUsage } from './operations.ts';
+import type { NewVote, VotingRoundRow } from './votes.ts';
 
 /** In order; the last five are final. */
 export const TRANSACTION_ROW_STATES = [
@@ -60,6 +61,16 @@ export type NewTransaction = Pick<
   /** The first round of votes on it, opened along with it. */
   readonly round?: { readonly proposer: string } & Pick<VotingRoundRow, 'proposal' | 'quorum' | 'total_nodes'>;
 };
+
+/** How a payment is going to be signed, and what is recorded along with it. */
+export interface NewSigning {
+  readonly proposal: string;
+  readonly mode: NonNullable<TransactionRow['signing_mode']>;
+  readonly signers: readonly string[];
+  /** On this proposal; those that are recorded already stay as they are. */
+  readonly votes: readonly NewVote[];
+  readonly used: readonly NewPresignatureUsage[];
+}
 
 /** What may be set along with a state, or while it stays. Timings are added to those there are. */
 export type TransactionChange = Partial<
@@ -201,6 +212,34 @@ export class TransactionRecords {
     if (row === undefined) return undefined;
     const { before, ...after } = row;
     return { row: after, before };
+  }
+
+  /**
+   * Begins to sign, in one statement: enters votes; a payment that is in one of `approvable` is approved and its round of votes ended; then it goes from
+   * there, or from one of `signable`, to signing, and the presignatures that go into it are entered as used. `moved` is undefined, and all there is of
+   * this are the votes, when it is in none of these states; `entered` names the nodes whose votes were not there yet.
+   * @throws Refusal 409 when one of the presignatures is recorded already: nothing happens then.
+   */
+  async sign(
+    txId: string,
+    states: { readonly approvable: readonly TransactionRowState[]; readonly signable: readonly TransactionRowState[] },
+    signing: NewSigning,
+  ): Promise<{ readonly moved: { readonly row: TransactionRow; readonly before: TransactionRowState } | undefined; readonly entered: readonly string[] }> {
+    const [row] = await this.#database.query<TransactionRow & { before: TransactionRowState | null; entered: readonly string[] }>(
+      'select (s.moved).*, s.before, s.entered from sign_payment($1, $2, $3, $4, $5, $6, $7, $8) s',
+      [
+        txId,
+        signing.proposal,
+        JSON.stringify(signing.votes),
+        states.approvable,
+        states.signable,
+        signing.mode,
+        JSON.stringify(signing.signers),
+        JSON.stringify(signing.used.map((usage) => ({ ...usage, generation_time_ms: Math.round(usage.generation_time_ms) }))),
+      ],
+    );
+    const { before, entered, ...after } = row!;
+    return { moved: before === null ? undefined : { row: after, before }, entered };
   }
 
   /** Sets columns without a change of state (confirmations, timings). Undefined when there is no such payment. */
