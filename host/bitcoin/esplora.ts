@@ -165,10 +165,8 @@ export class Esplora {
     return this.#coins(address, () => this.tipHeight());
   }
 
-  /** The coins of each of many addresses, with one question for the tip: what has come since counts as not confirmed. */
-  async coinsOfEach(addresses: readonly string[]): Promise<Coin[][]> {
-    if (addresses.length === 0) return [];
-    const tip = await this.tipHeight();
+  /** The coins of each of many addresses, under one tip, which was asked for just now: what has come since counts as not confirmed. */
+  coinsOfEach(addresses: readonly string[], tip: number): Promise<Coin[][]> {
     return inParallel(addresses, PARALLEL, (address) => this.#coins(address, () => tip));
   }
 

@@ -341,7 +341,8 @@ function suite(start: () => Promise<TestServer>): void {
         const round = { proposer: 'node-1', proposal, quorum: 4, total_nodes: 5 };
         const { tx_id } = await records.transactions.insert({ ...first, round });
         await records.transactions.step(tx_id, [{ from: 'created', to: 'voting' }]);
-        if (change.voted) await records.transactions.step(tx_id, [{ from: 'voting', to: 'approved' }], {}, { proposal, result: 'approved' });
+        if (change.voted)
+          await records.transactions.step(tx_id, [{ from: 'voting', to: 'approved' }], {}, { proposal, result: 'approved' });
         const used = [1, 2].map((n) => ({
           presignature_id: digest(`${tx_id} ${n}`),
           wallet_id: 'w1',

@@ -106,7 +106,7 @@ export class Holdings {
       const some = paths.slice(from, from + CHUNK);
       const addresses = some.map((path) => seen.get(path.join('/'))?.address ?? addressAt(key, path, network));
       const at = clock();
-      const found = await esplora.coinsOfEach(addresses);
+      const found = await esplora.coinsOfEach(addresses, tip);
       for (const [i, path] of some.entries())
         seen.set(path.join('/'), { address: addresses[i]!, tip, at, coins: found[i]!.map((coin) => ({ ...coin, path })) });
     }

@@ -100,7 +100,7 @@ export class Notices {
     const change = { raw: signed.hex, vsize: signed.vsize, signing_mode: mode, signers, timings };
     if ((await ledger.apply(txId, 'signed', change)) === undefined) {
       // A node that was not asked to sign, or has not heard the quorum: what was told proves both.
-      for (const event of ['approve', 'sign'] as const) await ledger.apply(txId, event);
+      await ledger.signing(txId, pending.id, { mode, signers, votes: [], used: [] });
       await ledger.apply(txId, 'signed', change);
     }
     this.pending.remove(pending.id);

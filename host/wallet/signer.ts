@@ -117,7 +117,8 @@ export class Signer {
     const goesOn = state === 'signing';
     // They are spent in either case.
     if (spent !== undefined) await openings.record(spent, key.walletId, txId, goesOn ? 'used' : 'failed');
-    if (!goesOn) throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
+    if (!goesOn)
+      throw new Refusal('signature_refused', 'proposal', `the payment is ${state} at ${this.context.self}`, 'propose again', 409);
   }
 
   /** All that must hold before this node signs. @throws Refusal naming what does not. */

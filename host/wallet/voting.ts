@@ -220,7 +220,8 @@ export class Voting {
       const paths = spentPaths(payment, policy);
       looked = true;
       const addresses = paths.map((path) => addressAt(key, path, network));
-      const [coins, tipHeight] = await Promise.all([esplora.coinsOfEach(addresses), esplora.tipHeight()]);
+      const tipHeight = await esplora.tipHeight();
+      const coins = await esplora.coinsOfEach(addresses, tipHeight);
       const seen = new Set(
         coins.flat().flatMap((coin) => (coin.confirmations >= Math.max(1, policy.minConfirmations) ? [outpoint(coin)] : [])),
       );

@@ -224,7 +224,10 @@ export class TransactionRecords {
     txId: string,
     states: { readonly approvable: readonly TransactionRowState[]; readonly signable: readonly TransactionRowState[] },
     signing: NewSigning,
-  ): Promise<{ readonly moved: { readonly row: TransactionRow; readonly before: TransactionRowState } | undefined; readonly entered: readonly string[] }> {
+  ): Promise<{
+    readonly moved: { readonly row: TransactionRow; readonly before: TransactionRowState } | undefined;
+    readonly entered: readonly string[];
+  }> {
     const [row] = await this.#database.query<TransactionRow & { before: TransactionRowState | null; entered: readonly string[] }>(
       'select (s.moved).*, s.before, s.entered from sign_payment($1, $2, $3, $4, $5, $6, $7, $8) s',
       [
