@@ -1,5 +1,5 @@
 // Acceptance of a running product, from outside: second start on an existing data folder, payments checked by software that is not ours
-// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), a new wallet of type P2WSH, payments after `kill -9` of a node, and
+// (OpenSSL for ECDSA, @noble/curves for BIP-340, bitcoinjs-lib for transactions), a new wallet of type P2WSH, payments over all nodes at once and after `kill -9` of a node, and
 // addresses below the keys: the same at all nodes and in the descriptors, paid from by both protocols, and known to a node that was away when they were given out.
 // Usage: node .ci/acceptance.mjs DATA_FOLDER (made by `npm start -- --once --data DATA_FOLDER`)
 import assert from 'node:assert/strict';
@@ -205,6 +205,27 @@ async function addressesOf(wallet, accounts, nodes) {
   return given;
 }
 
+/** Ten payments at the same moment, two at each node, with ten coins to pay from: all are paid, each from other coins. */
+async function tenAtOnce(wallet) {
+  for (let i = 0; i < 10; i++) await regtest('fund', { address: wallet.address, amount_sats: 1_000_000 });
+  const authorization = `Bearer ${readFileSync(join(data, 'cluster/admin.token'), 'utf8').trim()}`;
+  const paid = await Promise.all(
+    Array.from({ length: 10 }, async (_, i) => {
+      const body = JSON.stringify({ recipient: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080', amount_sats: 20_000 + i });
+      const headers = { authorization, 'content-type': 'application/json', 'idempotency-key': `ten at once ${i}` };
+      const url = `${endpoints[i % endpoints.length]}/api/v1/wallet/${wallet.wallet_id}/send`;
+      const answer = await fetch(url, { method: 'POST', headers, body });
+      assert.equal(answer.status, 201, await answer.clone().text());
+      return answer.json();
+    }),
+  );
+  const coins = paid.flatMap(({ raw }) =>
+    bitcoin.Transaction.fromHex(raw).ins.map(({ hash, index }) => `${Buffer.from(hash).toString('hex')}:${index}`),
+  );
+  assert.equal(new Set(coins).size, coins.length, 'no coin is spent twice');
+  console.log('ten payments at once over all nodes: ten paid');
+}
+
 try {
   const begin = Date.now();
   await until('second start', 120, () => log.includes('ready:'));
@@ -239,6 +260,8 @@ try {
   const [change] = (await cli('wallet', 'utxos', made.wallet_id)).utxos;
   const { change: ofChange } = await cli('wallet', 'export', made.wallet_id, '--account', '7');
   assert.equal(change.address, fromDescriptor(ofChange, Number(change.path.split('/').at(-1))).address, 'the change is P2WSH too');
+
+  await tenAtOnce(taproot);
 
   const pids = /pids ([\d ]+)/.exec(log)[1].trim().split(' ').map(Number);
   process.kill(pids[2], 'SIGKILL');

@@ -9,7 +9,12 @@ import { Holdings } from './holdings.ts';
 import type { WalletKey } from './keyring.ts';
 
 test('a wallet of a hundred addresses asks for all when the chain has moved, and for a payment only for those that it spends from', async () => {
-  const key = { walletId: 'wallet', protocol: 'cggmp24', addressType: 'p2wpkh', share: { publicKey: G, chainCode: new Uint8Array(32) } } as unknown as WalletKey;
+  const key = {
+    walletId: 'wallet',
+    protocol: 'cggmp24',
+    addressType: 'p2wpkh',
+    share: { publicKey: G, chainCode: new Uint8Array(32) },
+  } as unknown as WalletKey;
   const rows = [{ wallet_id: 'wallet', account: 7, chain: 0, next: 100 }];
   const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
   const world = { tip: 10, now: 0, asked: 0 };
@@ -55,7 +60,12 @@ test('a wallet of a hundred addresses asks for all when the chain has moved, and
 });
 
 test('change that was seen empty, and is not among the last of its account, is asked once a day', async () => {
-  const key = { walletId: 'wallet', protocol: 'cggmp24', addressType: 'p2wpkh', share: { publicKey: G, chainCode: new Uint8Array(32) } } as unknown as WalletKey;
+  const key = {
+    walletId: 'wallet',
+    protocol: 'cggmp24',
+    addressType: 'p2wpkh',
+    share: { publicKey: G, chainCode: new Uint8Array(32) },
+  } as unknown as WalletKey;
   const rows = [{ wallet_id: 'wallet', account: 7, chain: 1, next: 1_010 }];
   const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
   const world = { tip: 10, now: 1_000_000, asked: 0 };
