@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { fromHex, hex } from '../base/bytes.ts';
 import { decode, encode } from '../base/codec.ts';
-import { Fault, Refusal } from '../base/errors.ts';
+import { Fault, Refusal, Unavailable } from '../base/errors.ts';
 import { systemRandom } from '../base/random.ts';
 import { paymentIntent, unsignedPayment, unsignedTransaction, type PaymentIntent } from '../bitcoin/payment.ts';
 import { walletScript } from '../bitcoin/scripts.ts';
@@ -282,6 +282,28 @@ describe('from the pool a node signs with what its vote has opened, and', () => 
     await end(crafted);
     // Spent stays spent; what was only open is burnt with the payment.
     expect([0, 1, 2].map((i) => state(nodes[i]!, id))).toEqual(['burnt', 'spent', 'burnt']);
+  });
+
+  test('never when its records say that the payment has ended, or say nothing; what was spent for it is on record as lost', async () => {
+    const usage = async () => (await nodes[1].records.operations.presignatureUsage(ecdsa)).find((row) => row.presignature_id === hex(id));
+    const ended = await withOwn(await proposed());
+    await nodes[1].records.transactions.transition(ended.txId, ['voting', 'approved'], 'failed');
+    await expect(sign(ended)).rejects.toMatchObject({ message: /payment is failed/ });
+    expect(state(nodes[1], id)).toBe('spent');
+    expect(await usage()).toMatchObject({ outcome: 'failed', tx_id: ended.txId });
+    await end(ended);
+
+    const unrecorded = await withOwn(await proposed());
+    const { sign: begin } = nodes[1].records.transactions;
+    nodes[1].records.transactions.sign = () => Promise.reject(new Unavailable('postgres', 'gone', 'start it'));
+    try {
+      await expect(sign(unrecorded)).rejects.toMatchObject({ name: 'Unavailable' });
+    } finally {
+      nodes[1].records.transactions.sign = begin;
+    }
+    await until(() => state(nodes[1], id) === 'spent', 'the end of its presignature');
+    expect(await nodes[1].records.transactions.get(unrecorded.txId)).toMatchObject({ signers: [] });
+    await end(unrecorded);
   });
 
   test('for one proposal: a second that names the same presignature gets a vote without openings', async () => {
