@@ -212,7 +212,7 @@ async function tenAtOnce(wallet) {
   const paid = await Promise.all(
     Array.from({ length: 10 }, async (_, i) => {
       const body = JSON.stringify({ recipient: 'bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080', amount_sats: 20_000 + i });
-      const headers = { authorization, 'content-type': 'application/json', 'idempotency-key': `ten at once ${i}` };
+      const headers = { authorization, 'content-type': 'application/json', 'idempotency-key': `ten-at-once-${i}` };
       const url = `${endpoints[i % endpoints.length]}/api/v1/wallet/${wallet.wallet_id}/send`;
       const answer = await fetch(url, { method: 'POST', headers, body });
       assert.equal(answer.status, 201, await answer.clone().text());

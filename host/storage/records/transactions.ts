@@ -304,12 +304,15 @@ export class TransactionRecords {
     );
   }
 
-  /** The coins of payments of a wallet that a quorum has approved and that have ended without a signature known here: somebody may have one. */
+  /**
+   * The coins of payments of a wallet for which signatures may have been asked, and that have ended without one that is known here: somebody may have it. A node that
+   * has not heard of the quorum has heard of the failure.
+   */
   async exposed(walletId: string): Promise<readonly Pick<InputRow, 'txid' | 'vout'>[]> {
     return this.#database.query(
       `select i.txid, i.vout from transactions t join transaction_inputs i using (tx_id)
        where t.wallet_id = $1 and t.state in ('failed', 'timed_out', 'aborted_byzantine') and t.raw is null and t.created_at > now() - interval '${EXPOSED_DAYS} days'
-         and exists (select from voting_rounds r where r.tx_id = t.tx_id and r.result = 'approved')
+         and (t.state = 'failed' or exists (select from voting_rounds r where r.tx_id = t.tx_id and r.result = 'approved'))
        order by t.created_at desc limit ${MAX_EXPOSED}`,
       [walletId],
     );
