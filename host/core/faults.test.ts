@@ -171,6 +171,30 @@ describe('a bit turned over in the record of a key', () => {
     }
   });
 
+  it('that this program keeps: it is made anew, and the next result is right', () => {
+    const exports = instantiate(module);
+    let made = 0;
+    let spoilt = false;
+    const evaluator = new Evaluator(
+      new Machine({
+        ...exports,
+        ownerInit: (...given) => (made++, exports.ownerInit(...given)),
+        ownerModuli: (record, ...rest) => {
+          // As it would be of a copy that is spoilt for good: with every call, until another is made.
+          if (spoilt && made === 2) new Uint8Array(exports.memory.buffer)[record]! ^= 1;
+          return exports.ownerModuli(record, ...rest);
+        },
+      }),
+    );
+    const operation = power(modN(key), [random(key.n), random(key.n)]);
+    const right = [evaluateReference(operation)];
+    expect(evaluator.evaluate([operation])).toEqual(right);
+    spoilt = true;
+    expect(outcome(() => evaluator.evaluate([operation]))).toEqual(expect.any(String));
+    expect(evaluator.evaluate([operation])).toEqual(right);
+    expect(made).toBe(4);
+  });
+
   it('while it is made: no key, and the next time a right one', () => {
     const exports = instantiate(module);
     let calls = 0;

@@ -9,7 +9,7 @@
  * (assembly/shadow.ts), and the recombination by its second residue, before anything comes out.
  */
 import { bitLength, equalBytes } from '../base/bytes.ts';
-import { invariant } from '../base/errors.ts';
+import { Defect, invariant } from '../base/errors.ts';
 import { mod, paddedBits, windowFor, wordsOf } from './integers.ts';
 import type { Machine } from './machine.ts';
 import { align, type Memory } from './memory.ts';
@@ -206,13 +206,18 @@ export class Owner {
     });
   }
 
-  /** A call with the key's record in memory. */
+  /** A call with the key's record in memory. A record with which a fault has shown is not used again: it may be what is spoilt. */
   #call<T>(kept: Kept, work: (record: number) => T): T {
-    return this.#memory.scratch(() => {
-      const record = this.#memory.take(kept.record.length);
-      this.#memory.bytes(record, kept.record.length).set(kept.record);
-      return work(record);
-    });
+    try {
+      return this.#memory.scratch(() => {
+        const record = this.#memory.take(kept.record.length);
+        this.#memory.bytes(record, kept.record.length).set(kept.record);
+        return work(record);
+      });
+    } catch (error) {
+      if (error instanceof Defect) this.#keys.drop(kept.p * kept.q);
+      throw error;
+    }
   }
 
   /** The number with the halves of these powers. `units`: undefined where a half is 0. */

@@ -28,6 +28,14 @@ export class Recent<K, V> {
     }
   }
 
+  /** Lets this entry go, if it is there. */
+  drop(key: K): void {
+    const value = this.#entries.get(key);
+    if (value === undefined) return;
+    this.#entries.delete(key);
+    this.#forget(value);
+  }
+
   set(key: K, value: V): void {
     this.makeRoom();
     this.#entries.set(key, value);
