@@ -127,9 +127,15 @@ describe('a member that says that coins are not free', () => {
     liar.misbehaves.set('payment.propose', twoFaced(liar));
     // The second rejection that the first try needs to fall through is an honest one.
     lagging.backend.edit = (path) => (path.endsWith('/utxo') ? '[]' : undefined);
-    const heard = (voter: TestNode) => lagging.asked.some(({ from, method: name }) => name === 'payment.vote' && from === voter.id);
-    lagging.misbehaves.set('payment.propose', async (_from, _request, own) => {
-      await until(() => heard(honest), 'the vote of an honest member');
+    const approvalsOf = (id: Uint8Array) => {
+      const told = nodes.flatMap(({ asked }) => asked.flatMap(({ method: name, request }) => (name === 'payment.vote' ? [decode(voteCodec, (request as { vote: Uint8Array }).vote)] : []))); // prettier-ignore
+      return new Map(told.filter(({ proposal, value }) => value === 'approve' && Buffer.from(proposal).equals(id)).map((vote) => [vote.voter, vote])); // prettier-ignore
+    };
+    let attempts = 0;
+    lagging.misbehaves.set('payment.propose', async (_from, request, own) => {
+      if (attempts++ > 0) return own();
+      const { proposal } = decode(signedProposal, (request as { proposal: Uint8Array }).proposal);
+      await until(() => approvalsOf(proposalId(proposal)).size === 3, 'the approvals of the others');
       const answer = await own();
       lagging.backend.edit = () => undefined;
       return answer;
@@ -142,8 +148,7 @@ describe('a member that says that coins are not free', () => {
     expect(inputsOf(second!).some((coin) => inputsOf(first!).includes(coin))).toBe(false);
 
     const id = proposalId(first!);
-    const told = nodes.flatMap(({ asked }) => asked.filter(({ method: name }) => name === 'payment.vote').map(({ request }) => decode(voteCodec, (request as { vote: Uint8Array }).vote))); // prettier-ignore
-    const approvals = new Map(told.filter(({ proposal, value }) => value === 'approve' && Buffer.from(proposal).equals(id)).map((vote) => [vote.voter, vote])); // prettier-ignore
+    const approvals = approvalsOf(id);
     const certificate = certificateOf(id, [...approvals.values()], coordinator.context.roster);
     expect(() => verifyCertificate(certificate, first!, coordinator.context.roster, 3)).not.toThrow();
     // Whoever brings it: the members have signed nothing of it, and sign nothing.
