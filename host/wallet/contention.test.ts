@@ -83,6 +83,19 @@ const twoFaced =
 const coinsOf = ({ raw }: TransactionInfo) =>
   Transaction.fromHex(raw!).ins.map(({ hash, index }) => `${Buffer.from(hash).toString('hex')}:${index}`);
 
+/** Spends twenty coins that do not exist, each at another address. */
+function made(by: TestNode, wallet: string, { account = 0, value = 10_000n, txId = crypto.randomUUID() as string }): Uint8Array {
+  const script = new Uint8Array(34).fill(1);
+  const input = (index: number) => ({ txid: hex(systemRandom.bytes(32)), vout: 0, value, script, witnessScript: undefined, sequence: SEQUENCE, path: [account, 0, index] }); // prettier-ignore
+  const inputs = Array.from({ length: 20 }, (_, index) => input(index));
+  const payment = { network: 'regtest', version: 2, locktime: 0, inputs, outputs: [{ script, value: 10n * value }], changeIndex: undefined, changePath: [], feeRate: 2_000n } as const; // prettier-ignore
+  const intent = { recipients: [{ address: RECIPIENT, amount: 10n * value }], metadata: undefined, feeRate: 2_000n };
+  const payload = encode(paymentProposal, { txId, intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, { ...payment, outputs: [...payment.outputs], changePath: [] }), signers: [], presignatures: [] }); // prettier-ignore
+  const { clusterId, clock } = by.context;
+  const now = clock();
+  return encode(signedProposal, signProposal(by.identity, { version: 1, clusterId, proposer: by.id, kind: 'payment', walletId: wallet, payload, createdAt: now, expiresAt: now + 60_000, nonce: systemRandom.bytes(32) })); // prettier-ignore
+}
+
 describe('payments over all nodes at once', () => {
   test('are all paid when there is a coin for each: over different coins, each once', async () => {
     const wallet = await walletOf(12);
@@ -185,26 +198,31 @@ describe('a member that says that coins are not free', () => {
   });
 });
 
-describe('a member that proposes without end', () => {
-  /** Spends twenty coins that do not exist, each at another address. */
-  function made(by: TestNode, wallet: string, account: number): Uint8Array {
-    const script = new Uint8Array(34).fill(1);
-    const input = (index: number) => ({ txid: hex(systemRandom.bytes(32)), vout: 0, value: 10_000n, script, witnessScript: undefined, sequence: SEQUENCE, path: [account, 0, index] }); // prettier-ignore
-    const inputs = Array.from({ length: 20 }, (_, index) => input(index));
-    const payment = { network: 'regtest', version: 2, locktime: 0, inputs, outputs: [{ script, value: 100_000n }], changeIndex: undefined, changePath: [], feeRate: 2_000n } as const; // prettier-ignore
-    const intent = { recipients: [{ address: RECIPIENT, amount: 100_000n }], metadata: undefined, feeRate: 2_000n };
-    const payload = encode(paymentProposal, { txId: crypto.randomUUID(), intent: encode(paymentIntent, intent), payment: encode(unsignedPayment, { ...payment, outputs: [...payment.outputs], changePath: [] }), signers: [], presignatures: [] }); // prettier-ignore
-    const { clusterId, clock } = by.context;
-    const now = clock();
-    return encode(signedProposal, signProposal(by.identity, { version: 1, clusterId, proposer: by.id, kind: 'payment', walletId: wallet, payload, createdAt: now, expiresAt: now + 60_000, nonce: systemRandom.bytes(32) })); // prettier-ignore
-  }
+describe('a member that takes the names of others’ payments', () => {
+  test('takes none: what it proposes under them is turned away, and they are paid', async () => {
+    const wallet = await walletOf(3);
+    const thief = nodes[3]!;
+    const outcomes: Promise<unknown>[] = [];
+    thief.misbehaves.set('payment.propose', (from, request, honest) => {
+      const { txId } = decode(paymentProposal, decode(signedProposal, (request as { proposal: Uint8Array }).proposal).proposal.payload);
+      // More than anybody may pay: such a proposal is judged before one for which the backend is asked.
+      const proposal = made(thief, wallet, { txId, value: 100_000_000_000n });
+      for (const { id } of nodes.slice(0, 3))
+        if (id !== from) outcomes.push(thief.calls.call(id, proposeMethod, { proposal }).catch((error: unknown) => error));
+      return honest();
+    });
+    expect((await nodes[0]!.service.send(wallet, to(36_000))).state).toBe('broadcast');
+    expect(await Promise.all(outcomes)).toEqual([1, 2].map(() => expect.objectContaining({ name: 'Refusal', field: 'txId' })));
+  });
+});
 
+describe('a member that proposes without end', () => {
   test('waits for itself: payments of others go through meanwhile, and beyond what may wait it is turned away', async () => {
     const wallet = await walletOf(4);
     const [payer, flooded, , flooder] = nodes as [TestNode, TestNode, TestNode, TestNode];
     let judged = 0;
     const propose = async (account: number) => {
-      const proposal = made(flooder, wallet, account);
+      const proposal = made(flooder, wallet, { account });
       const { vote } = await flooder.calls.call(flooded.id, proposeMethod, { proposal });
       judged++;
       return { id: proposalId(decode(signedProposal, proposal).proposal), value: decode(voteCodec, vote).value };

@@ -1,5 +1,4 @@
 /** One try of a payment: proposed to the committee, its votes collected, and if they do not approve it, given up. */
-import { randomUUID } from 'node:crypto';
 import { encode } from '../base/codec.ts';
 import { invariant, Refusal, Unavailable } from '../base/errors.ts';
 import { paymentIntent as intentCodec, unsignedPayment, type UnsignedPayment } from '../bitcoin/payment.ts';
@@ -15,6 +14,7 @@ import type { Nonces } from './nonces.ts';
 import { abandonMethod } from './notices.ts';
 import { contested, notFreeIn, objections } from './objections.ts';
 import type { Openings } from './openings.ts';
+import { paymentIdOf } from './payment-id.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import type { Visitor } from './places.ts';
 import type { Pools } from './pools.ts';
@@ -72,17 +72,16 @@ export class Proposals {
     const createdAt = context.clock();
     // While the others vote.
     this.fillNonces(key, payment.inputs.length);
-    const txId = randomUUID();
+    const named = { clusterId: context.clusterId, proposer: context.self, nonce: context.random.bytes(32) };
+    const txId = paymentIdOf(named);
     const proposal = {
+      ...named,
       version: 1 as const,
-      clusterId: context.clusterId,
-      proposer: context.self,
       kind: PAYMENT_KIND,
       walletId: key.walletId,
       payload: encode(paymentProposal, { txId, intent: encode(intentCodec, intent), payment: encode(unsignedPayment, payment), ...choice }),
       createdAt,
       expiresAt: createdAt + VOTING_MS + SIGNING_MS,
-      nonce: context.random.bytes(32),
     };
     const signed = signProposal(context.identity, proposal);
     try {

@@ -27,6 +27,7 @@ import { EarlyVotes } from './early-votes.ts';
 import { accepted, parse, paymentProposal, proposeRequest, proposeResponse, voteNotice } from './messages.ts';
 import { objectionExtension, objections, type Objection } from './objections.ts';
 import { stockOf, type Openings } from './openings.ts';
+import { mayName } from './payment-id.ts';
 import type { Pending, PendingPayments } from './pending.ts';
 import { inTurn } from './turns.ts';
 import type { VoteInfo } from './types.ts';
@@ -145,6 +146,8 @@ export class Voting {
     if (!key.committee.includes(proposal.proposer))
       throw refused('proposer', `${proposal.proposer} is not of the committee of this wallet`, 'let a member propose', 403);
     const content = parse(paymentProposal, proposal.payload, 'payload');
+    if (!mayName(proposal, content.txId))
+      throw refused('txId', `${content.txId} is no id of this proposal`, 'use the one that follows from it');
     const payment = parse(unsignedPayment, content.payment, 'payment');
     const intent = parse(intentCodec, content.intent, 'intent');
     if (proposal.proposer !== context.self && !this.#looks.has(proposal.proposer))
