@@ -1,5 +1,5 @@
 /** What a node does in a ceremony that it takes part in: the protocol of each kind, in a session that is watched, and what becomes of its result. */
-import { utf8 } from '../base/bytes.ts';
+import { concatBytes, utf8 } from '../base/bytes.ts';
 import { encode } from '../base/codec.ts';
 import { Defect, Unavailable } from '../base/errors.ts';
 import { auxInfo } from '../cggmp24/aux-info.ts';
@@ -181,9 +181,10 @@ export class CeremonyRuns {
 }
 
 /**
- * What makes the session of a key generation: the nonce of the invitation, with the type of the addresses where one is named. So nodes that were told
- * different types are in different sessions, of which none is complete, and no key comes of any. (The usual type leaves the nonce as it is: nodes of
- * earlier releases, which know no other, take part.)
+ * What makes the session of a key generation: the nonce of the invitation, and the type of the addresses where one is named. So nodes that were told
+ * different types are in different sessions, of which none is complete, and no key comes of any. It is appended: a hash of both would be as long as the nonce
+ * of an invitation, and could be given as one to those who are told no type. (The usual type leaves the nonce as it is: nodes of earlier releases, which know
+ * no other, take part.)
  */
-const keygenNonce = ({ nonce, addressType }: Invitation): Uint8Array =>
-  addressType === undefined ? nonce : sha256(new Transcript('keygen-type/v1').bytes(nonce).text(addressType).preimage());
+export const keygenNonce = ({ nonce, addressType }: Pick<Invitation, 'nonce' | 'addressType'>): Uint8Array =>
+  addressType === undefined ? nonce : concatBytes(nonce, new Transcript('keygen-type/v1').text(addressType).digest());

@@ -16,6 +16,7 @@ import { signedProposal, signProposal } from '../consensus/proposal.ts';
 import { vote as voteCodec } from '../consensus/vote.ts';
 import { method } from '../mesh/calls.ts';
 import type { Plan } from '../resharing/plan.ts';
+import { keygenNonce } from './ceremony-runs.ts';
 import { invitedMethod } from './invited.ts';
 import { accepted, cancellation, invitation, paymentProposal, type Invitation } from './messages.ts';
 import { inState, RECIPIENT, startCluster, until, type TestCluster, type TestNode } from './testing/cluster.ts';
@@ -224,6 +225,12 @@ describe('a coordinator that tells members different types', () => {
     expect(heard).toMatch(field);
     expect(other).toMatch(/^node-1 has invited node-2 to another ceremony than this node/);
     expect(await shares()).toEqual(before);
+  });
+
+  test('has no nonce to give to some that makes their session that of others, who were told another type', () => {
+    const typed = invite({ addressType: 'p2wsh' });
+    expect(decode(invitation, encode(invitation, typed))).toEqual(typed);
+    expect(() => encode(invitation, invite({ nonce: keygenNonce(typed) }))).toThrow(/32 bytes expected, got 64/);
   });
 
   test('gets no key either when nobody tells what it was invited to: the members are in different sessions', async () => {
