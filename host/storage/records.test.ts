@@ -392,6 +392,27 @@ function suite(start: () => Promise<TestServer>): void {
       expect(await records.audit.verify()).toMatchObject({ intact: true });
     });
 
+    it('hold the payment, not its key, before they wait for the audit log: nobody who refers to it meanwhile waits for them', async () => {
+      const { tx_id } = await records.transactions.insert(payment());
+      const proposal = digest(`order ${tx_id}`);
+      await records.votes.openRound({ proposal, tx_id, quorum: 4, total_nodes: 5 });
+      const vote = { proposal, node_id: 'node-1', value: 'approve', reason: '', signature: digest('x').repeat(2), voted_at: new Date() } as const; // prettier-ignore
+      const [writer, other] = [1, 2].map(() => new pg.Client({ connectionString: database.superuserUrl })) as [pg.Client, pg.Client];
+      await Promise.all([writer.connect(), other.connect()]);
+      await writer.query('begin');
+      await writer.query(`select from chain_heads where chain = 'audit_log' for update`);
+      const states = { approvable: ['created'], signable: ['approved'] } as const;
+      const begun = records.transactions.sign(tx_id, states, { proposal, mode: 'pool', signers: [], votes: [vote], used: [] });
+      const waits = `select from pg_stat_activity where wait_event_type = 'Lock' and query like '%sign_payment%'`;
+      while ((await other.query(waits)).rowCount === 0) await new Promise(setImmediate);
+      const lock = (kind: string) => other.query(`select from transactions where tx_id = $1 for ${kind} nowait`, [tx_id]);
+      await expect(lock('no key update')).rejects.toMatchObject({ code: '55P03' });
+      expect((await lock('key share')).rowCount).toBe(1);
+      await writer.query('commit');
+      expect((await begun).moved).toMatchObject({ before: 'created' });
+      await Promise.all([writer.end(), other.end()]);
+    });
+
     it('need a quorum of more than half, a known round and a well-formed signature', async () => {
       const { tx_id } = await records.transactions.insert(payment());
       const proposal = digest(`strict ${tx_id}`);

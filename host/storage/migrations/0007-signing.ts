@@ -10,12 +10,14 @@ export const signing: Migration = {
 create function sign_payment(payment uuid, decided_by text, heard jsonb, approvable text[], signable text[], mode text, by_nodes jsonb, spent jsonb)
 returns table (before text, moved transactions, entered text[]) language plpgsql as $$
 begin
+  -- The payment before the audit log, which every row below appends to, and not its key: a presignature that is burnt meanwhile refers to the payment, and then
+  -- appends too. In another order the two would wait for each other.
+  select t.state into before from transactions t where t.tx_id = payment for no key update;
   with added as (
     insert into votes (proposal, node_id, value, reason, signature, voted_at)
       select v.proposal, v.node_id, v.value, v.reason, v.signature, v.voted_at from jsonb_populate_recordset(null::votes, heard) v
       on conflict on constraint votes_once do nothing returning node_id
   ) select coalesce(array_agg(added.node_id), '{}') into entered from added;
-  select t.state into before from transactions t where t.tx_id = payment for update;
   if not coalesce(before = any (approvable || signable), false) then
     before := null;
     return next;
