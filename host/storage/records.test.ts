@@ -413,6 +413,33 @@ function suite(start: () => Promise<TestServer>): void {
       await Promise.all([writer.end(), other.end()]);
     });
 
+    it('tell which coins a signature may spend: of ended payments that a quorum, or this node and then a failure, has seen through the vote', async () => {
+      const ended = async (how: { state: 'failed' | 'timed_out'; voted?: 'approve' | 'reject'; approved?: boolean; raw?: string }) => {
+        const first = payment();
+        const proposal = digest(first.tx_id);
+        const round = { proposer: 'node-2', proposal, quorum: 4, total_nodes: 5 };
+        const { tx_id } = await records.transactions.insert({ ...first, round });
+        await records.transactions.step(tx_id, [{ from: 'created', to: 'voting' }]);
+        if (how.voted !== undefined) {
+          const signature = digest(`by ${tx_id}`).repeat(2);
+          await records.votes.add({ proposal, node_id: 'node-1', value: how.voted, reason: '', signature, voted_at: new Date() });
+        }
+        if (how.approved === true) await records.votes.closeRound(proposal, 'approved');
+        await records.transactions.transition(tx_id, ['voting'], how.state, how.raw === undefined ? {} : { raw: how.raw });
+        return first.inputs[0]!.txid;
+      };
+      const [certain, failed] = [await ended({ state: 'timed_out', approved: true }), await ended({ state: 'failed', voted: 'approve' })];
+      const others = [
+        await ended({ state: 'failed', voted: 'reject' }),
+        await ended({ state: 'failed' }),
+        await ended({ state: 'timed_out', voted: 'approve' }),
+        await ended({ state: 'failed', approved: true, raw: 'ab' }),
+      ];
+      const exposed = (await records.transactions.exposed('w1', 'node-1')).map(({ txid }) => txid);
+      expect(exposed).toEqual(expect.arrayContaining([certain, failed]));
+      expect(exposed.filter((txid) => others.includes(txid))).toEqual([]);
+    });
+
     it('need a quorum of more than half, a known round and a well-formed signature', async () => {
       const { tx_id } = await records.transactions.insert(payment());
       const proposal = digest(`strict ${tx_id}`);

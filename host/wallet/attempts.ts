@@ -41,6 +41,8 @@ export interface Signed {
   readonly payment: SignedPayment;
   readonly mode: SignRequest['mode'];
   readonly signers: readonly NodeId[];
+  /** Whether the other signers hold the signature as well. */
+  readonly shared: boolean;
 }
 export interface NotSigned {
   readonly problem: string;
@@ -108,7 +110,7 @@ export class Attempts {
       try {
         const payment = await this.#attempt(pending, plan, attempt, experience);
         context.logger.info({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes }, 'signed');
-        return { payment, mode: plan.mode, signers: plan.nodes };
+        return { payment, mode: plan.mode, signers: plan.nodes, shared: exposed || !inOneRound(plan) };
       } catch (error) {
         problems.push(error instanceof Error ? error.message : String(error));
         context.logger.warn({ tx_id: pending.txId, attempt, mode: plan.mode, signers: plan.nodes, error }, 'signing attempt failed');

@@ -79,7 +79,7 @@ export class Builder {
     const [own, reserved, exposed, rate] = await Promise.all([
       holdings.own(key),
       records.transactions.reserved(key.walletId),
-      records.transactions.exposed(key.walletId),
+      records.transactions.exposed(key.walletId, this.context.self),
       request.fee_rate === undefined ? esplora.feeRate(CONFIRMATION_TARGET) : Promise.resolve(feeRate(request.fee_rate)),
     ]);
     const state = { held: new Map(reserved.map((coin) => [outpoint(coin), coin.state])), exposed: new Set(exposed.map(outpoint)) };

@@ -5,6 +5,7 @@
 import { fromHex, hex, utf8 } from '../base/bytes.ts';
 import { invariant, Refusal, Unavailable } from '../base/errors.ts';
 import { outpoint } from '../bitcoin/coins.ts';
+import { txidOf } from '../bitcoin/payment.ts';
 import { sha256 } from '../protocol/transcript.ts';
 import { addressAt } from './accounts.ts';
 import type { Agreement, Recorded } from './agreement.ts';
@@ -103,17 +104,20 @@ export class Payments {
     const { context } = this;
     const { txId, proposal } = pending;
     const voted = context.clock();
+    let exposed = false;
+    // The record may be what fails, so this is made without it.
+    const caution = (): string =>
+      exposed ? `; a signer may hold a signature all the same, so look for ${txidOf(pending.payment)} before paying again` : '';
     try {
       const outcome = await this.attempts.sign(pending);
       if ('problem' in outcome) {
-        // Its coins are free again: another payment takes the same ones first, so of the two only one can be in the chain.
-        const caution = outcome.exposed
-          ? `; a signer may hold a signature all the same, so look for ${(await this.ledger.get(txId)).txid} before paying again`
-          : '';
-        await this.proposals.abandon(pending, 'failed', `not signed: ${outcome.problem}${caution}`);
+        // Its coins are free again: another payment takes the same ones first, so of the two, as a rule, only one can be in the chain.
+        exposed = outcome.exposed;
+        await this.proposals.abandon(pending, 'failed', `not signed: ${outcome.problem}${caution()}`);
         return { ended: txId };
       }
       const { payment, mode, signers } = outcome;
+      exposed = outcome.shared;
       const signedAt = context.clock();
       const timings = { build: proposal.createdAt - begin, vote: voted - proposal.createdAt, sign: signedAt - voted };
       await this.notices.store(pending, payment, mode, signers, timings);
@@ -121,8 +125,8 @@ export class Payments {
       void this.proposals.tell(pending, signedMethod, { proposal: pending.id, raw: fromHex(payment.hex), mode, signers: [...signers] });
       return { txId, hex: payment.hex, signedAt };
     } catch (error) {
-      // Nothing that was signed has left this node as long as its record does not say so.
-      await this.proposals.interrupted(pending, error);
+      // Nothing that was signed has left this node as long as its record does not say so; what a session signed, its signers have as well.
+      await this.proposals.interrupted(pending, error, caution());
       throw error;
     }
   }

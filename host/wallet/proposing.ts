@@ -136,8 +136,8 @@ export class Proposals {
   }
 
   /** The same of a payment that an error of this node has ended. */
-  async interrupted(pending: Pending, error: unknown): Promise<void> {
-    const reason = `interrupted: ${error instanceof Error ? error.message : String(error)}`;
+  async interrupted(pending: Pending, error: unknown, caution = ''): Promise<void> {
+    const reason = `interrupted: ${error instanceof Error ? error.message : String(error)}${caution}`;
     await this.abandon(pending, 'failed', reason).catch((failure: unknown) =>
       this.context.logger.error(
         { tx_id: pending.txId, error: failure },

@@ -111,7 +111,14 @@ export class Signer {
     const { ledger, openings } = this;
     const spent = mode === 'pool' ? opened : undefined;
     const used = spent === undefined ? [] : usageOf(spent, key.walletId, txId, 'used');
-    const moved = await ledger.signing(txId, id, { mode, signers: signers.map((index) => key.committee[index]!), votes, used });
+    const by = signers.map((index) => key.committee[index]!);
+    const moved = await ledger.signing(txId, id, { mode, signers: by, votes, used }).catch((error: unknown) => {
+      // The journal knows that they are; the records cannot be told now.
+      const spends = used.map(({ presignature_id: presignature }) => presignature);
+      if (spends.length > 0)
+        this.context.logger.error({ tx_id: txId, presignatures: spends, error }, 'presignatures spent for nothing, without a record');
+      throw error;
+    });
     if (moved !== undefined) return;
     const { state } = await ledger.get(txId);
     const goesOn = state === 'signing';

@@ -60,6 +60,7 @@ export class Voting {
   /** Payments whose vote the others have yet to be told. */
   readonly #untold: Pending[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
 
   constructor(
     private readonly context: WalletContext,
@@ -84,6 +85,7 @@ export class Voting {
 
   /** Tells what is still to be told. */
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
     this.#tell();
   }
@@ -314,6 +316,7 @@ export class Voting {
    */
   #tellSoon(pending: Pending): void {
     this.#untold.push(pending);
+    if (this.#stopped) return this.#tell();
     this.#timer ??= setTimeout(() => this.#tell(), TELL_AFTER_MS);
   }
 

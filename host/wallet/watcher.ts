@@ -24,7 +24,7 @@ const FORGETFUL_MS = 30_000;
 /**
  * How long the coins of a payment are held after signers were asked and nobody told the end of it. A signature may exist somewhere for ever, so no time
  * would be long enough to be sure; but held coins would push the next payment to other coins, and then both could be made. Free again, they are
- * what the next payment takes first, and only one of the two can be in the chain.
+ * what the next payment takes first, and then, as a rule, only one of the two can be in the chain.
  */
 const SIGNING_HOLD_MS = 10 * 60_000;
 

@@ -306,15 +306,16 @@ export class TransactionRecords {
 
   /**
    * The coins of payments of a wallet for which signatures may have been asked, and that have ended without one that is known here: somebody may have it. A node that
-   * has not heard of the quorum has heard of the failure.
+   * has not heard of the quorum has heard of the failure; it counts when `self` has voted for the payment, so that nobody fills the list with coins that are none.
    */
-  async exposed(walletId: string): Promise<readonly Pick<InputRow, 'txid' | 'vout'>[]> {
+  async exposed(walletId: string, self: string): Promise<readonly Pick<InputRow, 'txid' | 'vout'>[]> {
     return this.#database.query(
       `select i.txid, i.vout from transactions t join transaction_inputs i using (tx_id)
        where t.wallet_id = $1 and t.state in ('failed', 'timed_out', 'aborted_byzantine') and t.raw is null and t.created_at > now() - interval '${EXPOSED_DAYS} days'
-         and (t.state = 'failed' or exists (select from voting_rounds r where r.tx_id = t.tx_id and r.result = 'approved'))
-       order by t.created_at desc limit ${MAX_EXPOSED}`,
-      [walletId],
+         and exists (select from voting_rounds r left join votes v on v.proposal = r.proposal and v.node_id = $2 and v.value = 'approve'
+                     where r.tx_id = t.tx_id and (r.result = 'approved' or (t.state = 'failed' and v.node_id is not null)))
+       group by i.txid, i.vout order by max(t.created_at) desc limit ${MAX_EXPOSED}`,
+      [walletId, self],
     );
   }
 
