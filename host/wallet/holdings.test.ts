@@ -8,15 +8,21 @@ import type { WalletContext } from './context.ts';
 import { Holdings } from './holdings.ts';
 import type { WalletKey } from './keyring.ts';
 
+const key = {
+  walletId: 'wallet',
+  protocol: 'cggmp24',
+  addressType: 'p2wpkh',
+  share: { publicKey: G, chainCode: new Uint8Array(32) },
+} as unknown as WalletKey;
+
+/** So many addresses of account 7 in use. */
+const recordsWith = (counter: { chain: 0 | 1; next: number }): Records => {
+  const rows = [{ wallet_id: 'wallet', account: 7, ...counter }];
+  return { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
+};
+
 test('a wallet of a hundred addresses asks for all when the chain has moved, and for a payment only for those that it spends from', async () => {
-  const key = {
-    walletId: 'wallet',
-    protocol: 'cggmp24',
-    addressType: 'p2wpkh',
-    share: { publicKey: G, chainCode: new Uint8Array(32) },
-  } as unknown as WalletKey;
-  const rows = [{ wallet_id: 'wallet', account: 7, chain: 0, next: 100 }];
-  const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
+  const records = recordsWith({ chain: 0, next: 100 });
   const world = { tip: 10, now: 0, asked: 0 };
   const coin = (path: number[], n: number): [string, Coin] => [
     addressAt(key, path, 'regtest'),
@@ -60,14 +66,7 @@ test('a wallet of a hundred addresses asks for all when the chain has moved, and
 });
 
 test('change that was seen empty, and is not among the last of its account, is asked once a day', async () => {
-  const key = {
-    walletId: 'wallet',
-    protocol: 'cggmp24',
-    addressType: 'p2wpkh',
-    share: { publicKey: G, chainCode: new Uint8Array(32) },
-  } as unknown as WalletKey;
-  const rows = [{ wallet_id: 'wallet', account: 7, chain: 1, next: 1_010 }];
-  const records = { addresses: { list: () => Promise.resolve(rows), takers: () => Promise.resolve([]) } } as unknown as Records;
+  const records = recordsWith({ chain: 1, next: 1_010 });
   const world = { tip: 10, now: 1_000_000, asked: 0 };
   const addresses = Array.from({ length: 10 }, (_, index) => addressAt(key, [7, 1, index], 'regtest'));
   const found = { txid: '1'.padStart(64, '0'), vout: 0, value: 1_000n, script: scriptOf(key, [7, 1, 4]).script, confirmations: 1 };
