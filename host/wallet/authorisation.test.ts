@@ -437,6 +437,16 @@ describe('misbehaving voters', () => {
     expect((await violations(nodes[2], 'double_vote')).length).toBe(before + 1);
   });
 
+  test('who stop at once have told the others how they voted', async () => {
+    const crafted = await craft(nodes[0]);
+    await cluster.restart(1);
+    const heard = async () => (await nodes[2].service.votes(crafted.txId)).votes.some(({ node_id: id }) => id === 'node-2');
+    await until(heard, 'the vote of the node that stopped');
+    await abandon(nodes[0], crafted);
+    // It has forgotten the proposal, and would hold the coins until that expires.
+    await nodes[1].records.transactions.transition(crafted.txId, ['voting', 'approved'], 'failed');
+  });
+
   test('who forge votes of others are recorded once each, and forge nothing', async () => {
     const crafted = await craft(nodes[0]);
     const forged = { ...castVote(nodes[1], crafted.id, 'reject'), voter: 'node-4' };

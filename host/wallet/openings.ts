@@ -16,6 +16,7 @@ import { Transcript } from '../protocol/transcript.ts';
 import type { NodeId } from '../mesh/types.ts';
 import type { Opening } from '../presign/opening.ts';
 import type { NewPresignatureUsage } from '../storage/records/operations.ts';
+import { Allowance } from './allowance.ts';
 import type { WalletContext } from './context.ts';
 import type { WalletKey } from './keyring.ts';
 import type { Ledger } from './ledger.ts';
@@ -71,13 +72,12 @@ export type StockState = 'complete' | 'waiting' | 'lost';
 
 /** A proposer whose proposals have burnt this many in an hour gets no more openings: it may still be paid for interactively. */
 const MAX_BURNT = 24;
-const BURNT_MS = 60 * 60_000;
 /** How long a node that opened nothing for derived keys is left out of sets for such. */
 const DECLINED_MS = 60 * 60_000;
 
 export class Openings {
   /** When presignatures were burnt unused, by the proposer that had them opened. */
-  readonly #burnt = new Map<NodeId, number[]>();
+  readonly #burnt: Allowance;
   /** When a node has approved a payment with derived keys without opening anything: its operator may want it so. */
   readonly #declined = new Map<NodeId, number>();
 
@@ -85,7 +85,9 @@ export class Openings {
     private readonly context: WalletContext,
     private readonly pools: Pools,
     private readonly ledger: Ledger,
-  ) {}
+  ) {
+    this.#burnt = new Allowance(MAX_BURNT, context.clock);
+  }
 
   /**
    * Opens this node's part for the proposal: durable when it resolves. Undefined when there is nothing to open: this node is not of the set, or lacks
@@ -94,7 +96,7 @@ export class Openings {
   async open(proposal: { id: Uint8Array; proposer: NodeId; key: WalletKey; stock: Stock | undefined }): Promise<OpenedStock | undefined> {
     const { id, proposer, key, stock } = proposal;
     const { context } = this;
-    if (stock === undefined || !stock.nodes.includes(context.self) || this.#overspent(proposer) || !mayUse(context, stock.paths))
+    if (stock === undefined || !stock.nodes.includes(context.self) || !this.#burnt.has(proposer) || !mayUse(context, stock.paths))
       return undefined;
     const pool = this.pools.of(key.walletId);
     const ready = new Set(pool.available(stock.nodes).map((meta) => hex(meta.id)));
@@ -128,8 +130,8 @@ export class Openings {
    * has had too many burnt: its proposals would empty the pool without opening anything.
    */
   async refuse({ proposer, key, stock }: { proposer: NodeId; key: WalletKey; stock: Stock | undefined }): Promise<void> {
-    if (!stock?.nodes.includes(this.context.self) || this.#overspent(proposer)) return;
-    this.#charge(proposer, await this.pools.of(key.walletId).discard(stock.presignatures, 'voted against'));
+    if (!stock?.nodes.includes(this.context.self) || !this.#burnt.has(proposer)) return;
+    this.#burnt.spend(proposer, await this.pools.of(key.walletId).discard(stock.presignatures, 'voted against'));
   }
 
   /** Whether a payment with these keys is worth proposing from the pool with this node in the set. */
@@ -190,7 +192,7 @@ export class Openings {
   async burn({ opened, key, proposal, txId }: Pending, reason: string): Promise<void> {
     if (opened === undefined || !(await opened.opening.burn(reason))) return;
     const { context } = this;
-    this.#charge(proposal.proposer, opened.presignatures.length);
+    this.#burnt.spend(proposal.proposer, opened.presignatures.length);
     context.logger.info(
       { tx_id: txId, wallet_id: key.walletId, reason, presignatures: opened.presignatures.length },
       'opened presignatures burnt',
@@ -202,18 +204,6 @@ export class Openings {
   async record(opened: OpenedStock, walletId: string, txId: string, outcome: 'used' | 'failed'): Promise<void> {
     const { operations } = this.context.records;
     for (const usage of usageOf(opened, walletId, txId, outcome)) await operations.addPresignatureUsage(usage);
-  }
-
-  #charge(proposer: NodeId, count: number): void {
-    const now = this.context.clock();
-    this.#burnt.set(proposer, [...(this.#burnt.get(proposer) ?? []), ...Array.from({ length: count }, () => now)]);
-  }
-
-  #overspent(proposer: NodeId): boolean {
-    const since = this.context.clock() - BURNT_MS;
-    const recent = (this.#burnt.get(proposer) ?? []).filter((time) => time > since);
-    this.#burnt.set(proposer, recent);
-    return recent.length >= MAX_BURNT;
   }
 }
 

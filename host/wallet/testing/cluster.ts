@@ -136,8 +136,9 @@ export async function startCluster(options: ClusterOptions): Promise<TestCluster
     mine: (blocks = 1) => post(chain, '/regtest/mine', { blocks }),
     async stop(index) {
       const id = members[index]!;
-      cluster.link(index, false);
+      // In the order of a node that is told to end: what it tells last is heard.
       await running.get(id)!.stop();
+      cluster.link(index, false);
       running.delete(id);
     },
     async restart(index) {
